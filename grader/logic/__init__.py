@@ -1,0 +1,1 @@
+"""Layer 1: pure functions; no files, no processes, no terminal."""

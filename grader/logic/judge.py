@@ -1,0 +1,162 @@
+"""Judging one answer: is it what the reference says, and if not, what is the first thing that is wrong with it.
+
+An element passes when its error is at most ``tolerance`` times the largest finite magnitude of the expected array
+(times 1 where that is 0): rounding errors of one array grow with its largest terms. Whole numbers and booleans are
+compared exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from grader.logic.wire import Handle
+from grader.model.types import Call
+
+Kind = Literal["value", "nan", "shape", "dtype", "type", "keys", "raised", "did_not_raise", "changed", "claim"]
+
+
+@dataclass
+class Finding:
+    """What is wrong with one answer. ``where`` is the path inside nested results, ``index`` the first wrong element."""
+
+    kind: Kind
+    expected: Any = None
+    got: Any = None
+    where: str = ""
+    index: tuple[int, ...] | None = None
+    wrong: int = 0
+    size: int = 0
+    worst: float = 0.0
+    scale: float = 1.0
+    tolerance: float = 0.0
+    call: Call | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    got: Any,
+    expected: Any,
+    tolerances: Mapping[str, float],
+    *,
+    dtypes: Any = None,
+    tolerance: float | None = None,
+) -> Finding | None:
+    """None when ``got`` is ``expected``, else the first finding.
+
+    ``dtypes`` mirrors the structure of ``expected`` and names the dtype demanded of each array (default: its own).
+    """
+    return _compare(got, expected, tolerances, dtypes, tolerance, "")
+
+
+def _compare(got: Any, expected: Any, tolerances: Mapping, dtypes: Any, tolerance: float | None, where: str) -> Finding | None:
+    if isinstance(expected, (list, tuple)):
+        if type(got) not in (list, tuple):
+            return Finding("type", expected, got, where)
+        if len(got) != len(expected):
+            return Finding("keys", expected, got, where)
+        for position, (mine, theirs) in enumerate(zip(got, expected, strict=True)):
+            wanted = dtypes[position] if isinstance(dtypes, (list, tuple)) else None
+            found = _compare(mine, theirs, tolerances, wanted, tolerance, f"{where}[{position}]")
+            if found:
+                return found
+        return None
+    if isinstance(expected, dict):
+        if type(got) is not dict:
+            return Finding("type", expected, got, where)
+        if set(got) != set(expected):
+            return Finding("keys", expected, got, where)
+        for key, theirs in expected.items():
+            wanted = dtypes.get(key) if isinstance(dtypes, dict) else None
+            found = _compare(got[key], theirs, tolerances, wanted, tolerance, f"{where}[{key!r}]")
+            if found:
+                return found
+        return None
+    if isinstance(expected, (np.ndarray, np.generic)) or isinstance(expected, (bool, int, float, complex)):
+        return _compare_numbers(got, expected, tolerances, dtypes, tolerance, where)
+    if type(got) is not type(expected) or got != expected:
+        kind: Kind = "value" if type(got) is type(expected) else "type"
+        return Finding(kind, expected, got, where, wrong=1, size=1)
+    return None
+
+
+def _compare_numbers(
+    got: Any, expected: Any, tolerances: Mapping, dtype: Any, tolerance: float | None, where: str
+) -> Finding | None:
+    theirs = np.asarray(expected)
+    a_number = theirs.ndim == 0
+    if not (isinstance(got, np.ndarray) or (a_number and isinstance(got, (bool, int, float, complex, np.generic)))):
+        return Finding("type", expected, got, where)
+    mine = np.asarray(got)
+    if mine.shape != theirs.shape:
+        return Finding("shape", expected, got, where)
+    wanted = np.dtype(dtype) if dtype is not None else theirs.dtype
+    if (not a_number and mine.dtype != wanted) or (a_number and (mine.dtype.kind == "b") != (wanted.kind == "b")):
+        return Finding("dtype", np.empty(0, wanted), got, where)
+    allowed = tolerance_for(wanted, tolerances) if tolerance is None else tolerance
+    bad, scale = wrong_elements(mine, theirs, allowed)
+    if not bad.any():
+        return None
+    index = tuple(int(i) for i in np.argwhere(bad)[0])
+    error = error_size(mine, theirs)
+    finite = error[np.isfinite(error)]
+    finding = Finding("value", theirs, mine, where, index, int(bad.sum()), theirs.size, 0.0, scale, allowed)
+    finding.worst = float(finite.max()) if finite.size else float("inf")
+    if mine.dtype.kind in "fc" and not np.isfinite(mine[bad]).all() and np.isnan(mine[index]):
+        finding.kind = "nan"
+    return finding
+
+
+def tolerance_for(dtype: np.dtype, tolerances: Mapping[str, float]) -> float:
+    """The tolerance for a dtype: from the exercise's table for floating dtypes, 0 for whole numbers and booleans."""
+    if dtype.kind not in "fc":
+        return 0.0
+    return tolerances.get(dtype.name, tolerances.get("float64", 1e-9))
+
+
+def wrong_elements(got: np.ndarray, expected: np.ndarray, tolerance: float) -> tuple[np.ndarray, float]:
+    """Which elements are wrong, and the scale that the tolerance was multiplied with."""
+    if expected.dtype.kind in "biu" and got.dtype.kind in "biu":
+        return np.asarray(got != expected), 1.0
+    theirs = expected.astype(np.complex128 if expected.dtype.kind == "c" else np.float64)
+    finite = np.abs(theirs[np.isfinite(theirs)])
+    scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    with np.errstate(all="ignore"):
+        close = np.abs(got - theirs) <= tolerance * scale
+        same = (got == theirs) | (np.isnan(got) & np.isnan(theirs))
+    return np.asarray(~np.where(np.isfinite(theirs), close, same)), scale
+
+
+def error_size(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """The absolute error of each element, in float64."""
+    with np.errstate(all="ignore"):
+        return np.abs(got.astype(np.complex128 if got.dtype.kind == "c" else np.float64) - expected)
+
+
+def agree(mine: Any, theirs: Any, tolerances: Mapping[str, float]) -> bool:
+    """Whether two answers are the same within tolerance, dtype and shape included (for diagnosis)."""
+    kind = type(mine)
+    if kind is Handle:
+        return type(theirs) is Handle
+    if kind in (list, tuple):
+        return (
+            type(theirs) in (list, tuple)
+            and len(mine) == len(theirs)
+            and all(agree(a, b, tolerances) for a, b in zip(mine, theirs, strict=True))
+        )
+    if kind is dict:
+        return (
+            type(theirs) is dict and set(mine) == set(theirs) and all(agree(mine[k], theirs[k], tolerances) for k in mine)
+        )
+    if isinstance(mine, (np.ndarray, np.generic, bool, int, float, complex)):
+        if not isinstance(theirs, (np.ndarray, np.generic, bool, int, float, complex)):
+            return False
+        a, b = np.asarray(mine), np.asarray(theirs)
+        if a.shape != b.shape or (a.dtype != b.dtype if a.ndim else a.dtype.kind != b.dtype.kind):
+            return False
+        bad, _ = wrong_elements(a, b, tolerance_for(b.dtype, tolerances))
+        return not bad.any()
+    return kind is type(theirs) and mine == theirs

@@ -1,0 +1,246 @@
+"""What crosses the border between grader and worker: frames of plain data, and nothing else.
+
+A frame is a length (8 bytes, big endian) and one encoded value. A value is None, a boolean, a number, a string,
+bytes, a list, tuple or dict of values, a numpy array or number as raw bytes with dtype and shape, or a
+`Handle`: the number of an object that stays on the other side. There is no way to write down anything that runs.
+
+The decoder trusts nothing: every length is compared with what is really there before a byte is read, dtypes come
+from a fixed list, depth and the count of values are bounded.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from grader.model.errors import WireError
+
+LENGTH = struct.Struct(">Q")
+MAX_FRAME = 256 * 1024 * 1024
+MAX_DEPTH = 32
+MAX_VALUES = 1_000_000
+MAX_DIMENSIONS = 32
+MAX_INT_DIGITS = 4000
+
+DTYPES = tuple(
+    np.dtype(name)
+    for name in (
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+        "float16", "float32", "float64", "complex64", "complex128",
+    )
+)  # fmt: skip
+_DTYPE_CODE = {dtype: code for code, dtype in enumerate(DTYPES)}
+
+_DOUBLE = struct.Struct(">d")
+_COMPLEX = struct.Struct(">dd")
+_SIZE = struct.Struct(">I")
+_ARRAY_HEAD = struct.Struct(">BB")
+
+
+@dataclass(frozen=True)
+class Handle:
+    """An object that stayed on the worker's side: its number there and the name of its type."""
+
+    number: int
+    type_name: str
+
+
+class NotPlain(TypeError):
+    """A value that may not cross; ``value`` is the culprit."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(f"{type(value).__name__} is not plain data")
+        self.value = value
+
+
+def encode(value: Any) -> bytes:
+    """The bytes of one value (without the frame's length). Raises `NotPlain` for anything that is not plain data."""
+    parts: list[bytes] = []
+    _encode(value, parts.append, 0)
+    return b"".join(parts)
+
+
+def frame(value: Any) -> bytes:
+    """One whole frame: length and value."""
+    body = encode(value)
+    return LENGTH.pack(len(body)) + body
+
+
+def decode(data: bytes | memoryview) -> Any:
+    """The value of one frame's body. Raises `WireError` if the bytes are not exactly one well-formed value."""
+    reader = _Reader(memoryview(data))
+    value = reader.value(0)
+    if reader.at != len(reader.data):
+        raise WireError(f"{len(reader.data) - reader.at} bytes follow the value")
+    return value
+
+
+def frame_length(head: bytes, limit: int = MAX_FRAME) -> int:
+    """The length that a frame's head announces; `WireError` when it is over ``limit``, before anything is read."""
+    (length,) = LENGTH.unpack(head)
+    if length > limit:
+        raise WireError(f"a frame of {length} bytes was announced; the limit is {limit}")
+    return length
+
+
+def _encode(value: Any, put: Any, depth: int) -> None:
+    # Only exact types pass: a subclass could behave in ways that its bytes do not show.
+    if depth > MAX_DEPTH:
+        raise NotPlain(value)
+    kind = type(value)
+    if kind is np.ndarray:
+        _encode_array(value, put, b"a")
+    elif value is None:
+        put(b"N")
+    elif kind is bool:
+        put(b"T" if value else b"F")
+    elif kind is int:
+        _encode_int(value, put)
+    elif kind is float:
+        put(b"f" + _DOUBLE.pack(value))
+    elif kind is str:
+        data = value.encode("utf-8", "surrogatepass")
+        put(b"s" + _SIZE.pack(len(data)) + data)
+    elif kind is bytes:
+        put(b"b" + _SIZE.pack(len(value)) + value)
+    elif kind is list or kind is tuple:
+        put((b"l" if kind is list else b"t") + _SIZE.pack(len(value)))
+        for item in value:
+            _encode(item, put, depth + 1)
+    elif kind is dict:
+        put(b"d" + _SIZE.pack(len(value)))
+        for key, item in value.items():
+            _encode(key, put, depth + 1)
+            _encode(item, put, depth + 1)
+    elif kind is Handle:
+        name = value.type_name.encode("utf-8", "replace")[:200]
+        put(b"h" + LENGTH.pack(value.number) + _SIZE.pack(len(name)) + name)
+    elif kind is complex:
+        put(b"c" + _COMPLEX.pack(value.real, value.imag))
+    elif isinstance(value, np.generic) and value.dtype in _DTYPE_CODE:
+        _encode_array(np.asarray(value), put, b"g")
+    else:
+        raise NotPlain(value)
+
+
+def _encode_int(value: int, put: Any) -> None:
+    if value.bit_length() > MAX_INT_DIGITS * 3:
+        raise NotPlain(value)
+    digits = str(value).encode("ascii")
+    put(b"i" + _SIZE.pack(len(digits)) + digits)
+
+
+def _encode_array(array: np.ndarray, put: Any, tag: bytes) -> None:
+    code = _DTYPE_CODE.get(array.dtype.newbyteorder("="))
+    if code is None:
+        raise NotPlain(array)
+    native = np.ascontiguousarray(array, dtype=DTYPES[code])
+    put(tag + _ARRAY_HEAD.pack(code, array.ndim))
+    put(struct.pack(f">{array.ndim}Q", *array.shape))
+    put(native.tobytes())
+
+
+class _Reader:
+    """Reads one value after another from a buffer of known length."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.at = 0
+        self.values = 0
+
+    def take(self, count: int) -> memoryview:
+        end = self.at + count
+        if end > len(self.data):
+            raise WireError(f"{count} bytes were announced, {len(self.data) - self.at} are there")
+        piece = self.data[self.at : end]
+        self.at = end
+        return piece
+
+    def size(self) -> int:
+        return _SIZE.unpack(self.take(4))[0]
+
+    def value(self, depth: int) -> Any:
+        self.values += 1
+        if depth > MAX_DEPTH or self.values > MAX_VALUES:
+            raise WireError("a value is nested too deep or holds too many values")
+        tag = bytes(self.take(1))
+        if tag == b"a":
+            return self.array()
+        if tag == b"g":
+            array = self.array()
+            if array.shape != ():
+                raise WireError("a numpy number must have no axes")
+            return array[()]
+        if tag == b"N":
+            return None
+        if tag in b"TF":
+            return tag == b"T"
+        if tag == b"i":
+            return self.integer()
+        if tag == b"f":
+            return _DOUBLE.unpack(self.take(8))[0]
+        if tag == b"c":
+            return complex(*_COMPLEX.unpack(self.take(16)))
+        if tag == b"s":
+            return self.text(self.size())
+        if tag == b"b":
+            return bytes(self.take(self.size()))
+        if tag in b"lt":
+            items = [self.value(depth + 1) for _ in range(self.count(1))]
+            return items if tag == b"l" else tuple(items)
+        if tag == b"d":
+            return self.mapping(depth)
+        if tag == b"h":
+            number = LENGTH.unpack(self.take(8))[0]
+            return Handle(number, self.text(self.size()))
+        raise WireError(f"no value begins with the byte {tag!r}")
+
+    def count(self, bytes_each: int) -> int:
+        count = self.size()
+        if count * bytes_each > len(self.data) - self.at:
+            raise WireError(f"{count} values were announced, {len(self.data) - self.at} bytes are there")
+        return count
+
+    def text(self, length: int) -> str:
+        try:
+            return bytes(self.take(length)).decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise WireError("a string is not UTF-8") from error
+
+    def integer(self) -> int:
+        digits = bytes(self.take(self.size()))
+        body = digits[1:] if digits[:1] == b"-" else digits
+        if not body.isdigit() or len(body) > MAX_INT_DIGITS:
+            raise WireError("a whole number is not written in digits")
+        return int(digits)
+
+    def mapping(self, depth: int) -> dict[Any, Any]:
+        result: dict[Any, Any] = {}
+        for _ in range(self.count(2)):
+            key = self.value(depth + 1)
+            try:
+                result[key] = self.value(depth + 1)
+            except TypeError as error:
+                raise WireError(f"{type(key).__name__} cannot be a key") from error
+        return result
+
+    def array(self) -> np.ndarray:
+        code, dimensions = _ARRAY_HEAD.unpack(self.take(2))
+        if code >= len(DTYPES) or dimensions > MAX_DIMENSIONS:
+            raise WireError(f"no array has dtype code {code} and {dimensions} axes")
+        shape = struct.unpack(f">{dimensions}Q", self.take(8 * dimensions))
+        dtype = DTYPES[code]
+        count = 1
+        for length in shape:
+            count *= length
+        if count * dtype.itemsize > len(self.data) - self.at:
+            raise WireError(f"an array of shape {shape} was announced, {len(self.data) - self.at} bytes are there")
+        if any(length > MAX_FRAME for length in shape):
+            raise WireError(f"an array of shape {shape} has an axis that is too long")
+        raw = self.take(count * dtype.itemsize)
+        if dtype == np.bool_ and count and max(raw) > 1:
+            raise WireError("a boolean array holds other bytes than 0 and 1")
+        return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()

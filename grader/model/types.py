@@ -1,0 +1,219 @@
+"""The types that the layers hand to one another. All of them are plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["passed", "failed", "error", "timeout", "skipped"]
+Status = Literal["passed", "failed", "not_started", "broken"]
+Scope = Literal["all", "public"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission may use: seconds for one call, for loading, and in all; memory; text printed."""
+
+    call_seconds: float = 5.0
+    load_seconds: float = 10.0
+    total_seconds: float = 60.0
+    memory_mb: int = 1024
+    output_kb: int = 64
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of an exercise: its blanked functions, minutes, points; ``stretch`` holds nothing up.
+
+    ``deals_with`` names functions of earlier steps that this step goes on with.
+    """
+
+    name: str
+    title: str
+    functions: tuple[str, ...]
+    minutes: int
+    points: float
+    stretch: bool = False
+    deals_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One graded unit. ``name`` is its identity; the number in ``folder`` is only its place."""
+
+    name: str
+    folder: str
+    title: str
+    module: str
+    steps: tuple[Step, ...]
+    difficulty: int
+    needs: tuple[str, ...]
+    sources: tuple[str, ...]
+    limits: Limits
+    allowed_imports: tuple[str, ...]
+    tolerances: dict[str, float]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def number(self) -> str:
+        """The two digits of the folder's name."""
+        return self.folder[2:4]
+
+    @property
+    def blanked(self) -> tuple[str, ...]:
+        """Every function or method (``Class.method``) whose body the learner writes, in order of the steps."""
+        return tuple(name for step in self.steps for name in step.functions)
+
+    def step_of(self, function: str) -> Step | None:
+        """The step that a blanked function belongs to."""
+        return next((step for step in self.steps if function in step.functions), None)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A piece of a submission's source: a whole ``.py`` file (number None) or one notebook cell."""
+
+    source: str
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A student's file, read once: nothing is read again while it is graded."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    problem: str = ""
+
+    @property
+    def source(self) -> str:
+        """All cells as one text."""
+        return "\n\n".join(cell.source for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One textual replacement in a solution; ``find`` must occur exactly once."""
+
+    find: str
+    put: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An edit of the solution: a wrong idea with the sentence that explains it, or another right form."""
+
+    name: str
+    kind: Literal["wrong", "right"]
+    says: str
+    edits: tuple[Edit, ...] = ()
+    replace: str = ""
+    convention: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Value:
+    """The submission answered with plain data; ``after`` holds the arguments after the call where they were asked for."""
+
+    value: Any
+    after: list[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The submission's code raised: type, built-in base types, message, (file label, line, function) frames."""
+
+    type: str
+    bases: tuple[str, ...]
+    message: str
+    frames: tuple[tuple[str, int, str], ...]
+    forbidden: str = ""
+    depth: int = 0
+
+    def is_a(self, name: str) -> bool:
+        """Whether the exception is of that built-in type or derived from it."""
+        return name == self.type or name in self.bases
+
+
+@dataclass(frozen=True)
+class Died:
+    """No answer: ``reason`` is timeout, exited, killed, memory or garbled; ``detail`` a number or a word for it."""
+
+    reason: str
+    detail: str = ""
+
+
+Outcome = Value | Raised | Died
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a submission: call a function or method, or get or set an attribute behind a handle."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    target: int | None = None
+    echo: bool = False
+    kind: Literal["call", "get", "set"] = "call"
+
+
+@dataclass
+class CheckResult:
+    """One check's verdict on one submission (REPORT)."""
+
+    name: str
+    step: str
+    hidden: bool
+    points: float
+    earned: float
+    outcome: Verdict
+    message: str = ""
+    looks_like: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """The outcome of grading one submission (REPORT)."""
+
+    exercise: str
+    submission: str
+    scope: Scope
+    seed: int
+    status: Status
+    score: float
+    max_score: float
+    seconds: float
+    checks: list[CheckResult]
+    message: str = ""
+    printed: str = ""
+    layers: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``--json`` prints; its keys are a contract, ``message`` an addition."""
+        return {
+            "schema": 1,
+            "exercise": self.exercise,
+            "submission": self.submission,
+            "scope": self.scope,
+            "seed": self.seed,
+            "status": self.status,
+            "score": self.score,
+            "max_score": self.max_score,
+            "seconds": round(self.seconds, 4),
+            "message": self.message,
+            "checks": [
+                {
+                    "name": check.name,
+                    "step": check.step,
+                    "hidden": check.hidden,
+                    "points": check.points,
+                    "earned": check.earned,
+                    "outcome": check.outcome,
+                    "message": check.message,
+                    "looks_like": list(check.looks_like),
+                }
+                for check in self.checks
+            ],
+        }

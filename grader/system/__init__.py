@@ -1,0 +1,1 @@
+"""Layer 2: files, processes, the sandbox and what runs inside it."""

@@ -1,0 +1,474 @@
+"""Outside the worker: starts the server, opens one job per submission, and asks it things with a deadline.
+
+`Server` is warm and reusable; `Server.open` gives a `Worker`, the running submission. Whatever a submission does (hang,
+die, flood, send rubbish), the answer is an `Outcome`; nothing here raises because of what a student wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grader.logic import wire
+from grader.model.errors import EnvironmentProblem, WireError
+from grader.model.types import Call, Died, Limits, Outcome, Raised, Submission, Value
+
+ENGINE_ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = "/scratch"
+START_SECONDS = 60.0
+BOOTSTRAP = (
+    "import json, sys\n"
+    "config = json.loads(sys.argv[1])\n"
+    "sys.path[:0] = config['packages'] + [config['engine']]\n"
+    "from grader.system import worker\n"
+    "sys.path.remove(config['engine'])\n"
+    "del sys.argv[1:]\n"
+    "worker.main(config)\n"
+)
+
+
+@dataclass
+class Loaded:
+    """What loading the cells gave: the callables' names, and (label, Raised) for each cell that failed."""
+
+    names: list[str] = field(default_factory=list)
+    failures: list[tuple[str, Raised]] = field(default_factory=list)
+    died: Died | None = None
+
+
+class Server:
+    """A warm process from which workers are forked; where that cannot be, each worker is a process of its own."""
+
+    def __init__(
+        self,
+        packages: tuple[str, ...] = ("numpy", "einops"),
+        *,
+        fork: bool | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        can_fork = sys.platform.startswith("linux") and hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
+        self.fork = can_fork if fork is None else fork
+        self.without = without
+        self.packages = packages
+        self.layers: tuple[str, ...] = ()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> Server:
+        """Execute the server and return at once; the first `open` waits until it is warm."""
+        if not self.fork or self._process is not None:
+            return self
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        config = self._config("fork", SCRATCH) | {"control_fd": theirs.fileno()}
+        self._process = subprocess.Popen(
+            _command(config),
+            env=_clean_environment(),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd="/",
+        )
+        theirs.close()
+        self._control = ours
+        self._ready = False
+        return self
+
+    def _wait_until_ready(self) -> None:
+        if self._ready:
+            return
+        assert self._control is not None and self._process is not None
+        self._control.settimeout(START_SECONDS)
+        message = self._control.recv(65536)
+        if message[:1] != b"R":
+            self._process.kill()
+            assert self._process.stderr is not None
+            said = self._process.stderr.read().decode(errors="replace").strip()
+            raise EnvironmentProblem(
+                "The process in which submissions run could not start.",
+                f"Run `grader doctor`. It said: {said[-1500:] or 'nothing'}",
+            )
+        self.layers = tuple(json.loads(message[1:]))
+        self._ready = True
+
+    def _config(self, mode: str, scratch: str) -> dict[str, Any]:
+        libraries = list(dict.fromkeys([sysconfig.get_path("platlib"), sysconfig.get_path("purelib")]))
+        return {
+            "mode": mode,
+            "packages": libraries,
+            "engine": str(ENGINE_ROOT),
+            "readable": readable_paths(),
+            "scratch": scratch,
+            "preload": list(self.packages),
+            "without": sorted(self.without),
+        }
+
+    def open(self, limits: Limits) -> Worker:
+        """A fresh worker process for one submission."""
+        if not self.fork:
+            return Worker(self._spawn(limits), None, limits, self.layers)
+        self.start()
+        self._wait_until_ready()
+        assert self._control is not None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [b"J" + json.dumps(_resources(limits)).encode()], [theirs.fileno()])
+        return Worker(_SocketChannel(ours), self._control, limits, self.layers)
+
+    def _spawn(self, limits: Limits) -> _PipeChannel:
+        scratch = tempfile.mkdtemp(prefix="grader-")
+        config = self._config("spawn", scratch) | {"limits": _resources(limits)}
+        process = subprocess.Popen(
+            _command(config),
+            env=_clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=scratch,
+        )
+        return _PipeChannel(process, scratch)
+
+    def close(self) -> None:
+        """End the server and everything under it."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stderr is not None:
+                self._process.stderr.close()
+            self._process = None
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Worker:
+    """One submission at work."""
+
+    def __init__(self, channel: _Channel, control: socket.socket | None, limits: Limits, layers: tuple[str, ...]) -> None:
+        self._channel = channel
+        self._control = control
+        self._limits = limits
+        self.layers = layers
+        self.printed: list[str] = []
+        self.died: Died | None = None
+        self.cpu_seconds: float | None = None
+        self._ended = False
+        hello = self._receive(START_SECONDS)
+        if isinstance(hello, dict):
+            self.layers = tuple(dict.fromkeys([*layers, *map(str, hello.get("layers", ()))]))
+
+    def load(self, submission: Submission, name: str, allowed: tuple[str, ...], label: str) -> Loaded:
+        """Run the submission's cells in the worker; ``label`` is what its own lines are called in messages."""
+        cells = [(_cell_label(label, cell.number), cell.source) for cell in submission.cells]
+        request = {"op": "load", "cells": cells, "name": name, "allowed": list(allowed), "exercise": name}
+        reply = self._ask(request, self._limits.load_seconds)
+        if isinstance(reply, Died):
+            return Loaded(died=reply)
+        try:
+            failures = [(str(label), _raised(description)) for label, description in reply["failures"]]
+            return Loaded([str(item) for item in reply["names"]], failures)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return Loaded(died=self._give_up("garbled", "what it sent was not an answer"))
+
+    def answer(self, call: Call) -> Outcome:
+        """Call a function or method of the submission, or get or set an attribute of the object behind a handle."""
+        if call.kind == "get":
+            return self._outcome({"op": "get", "target": call.target, "name": call.name})
+        if call.kind == "set":
+            return self._outcome({"op": "set", "target": call.target, "name": call.name, "value": call.args[0]})
+        request = {"op": "call", "name": call.name, "args": call.args, "kwargs": call.kwargs}
+        return self._outcome(request | {"target": call.target, "echo": call.echo})
+
+    def _outcome(self, request: dict[str, Any]) -> Outcome:
+        reply = self._ask(request, self._limits.call_seconds)
+        if isinstance(reply, Died):
+            return reply
+        try:
+            if "raised" in reply:
+                return _raised(reply["raised"])
+            after = reply.get("after")
+            if after is not None and type(after) is not list:
+                raise TypeError
+            return Value(reply["value"], after)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return self._give_up("garbled", "what it sent was not an answer")
+
+    def _ask(self, request: dict[str, Any], seconds: float) -> Any:
+        if self.died is not None:
+            return self.died
+        try:
+            self._channel.send(wire.frame(request))
+        except OSError:
+            return self._find_out()
+        return self._receive(seconds)
+
+    def _receive(self, seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        try:
+            while True:
+                head = self._channel.receive(wire.LENGTH.size, deadline)
+                length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20))
+                reply = wire.decode(self._channel.receive(length, deadline))
+                if type(reply) is not dict:
+                    raise WireError("a frame holds no answer")
+                if "printed" not in reply:
+                    return reply
+                self._keep_printed(reply["printed"])
+        except WireError as error:
+            return self._give_up("garbled", str(error))
+        except TimeoutError:
+            return self._give_up("timeout", f"{seconds:g}")
+        except (EOFError, OSError):
+            return self._find_out()
+
+    def _keep_printed(self, text: object) -> None:
+        if type(text) is not str:
+            raise WireError("printed text is not text")
+        if sum(map(len, self.printed)) <= self._limits.output_kb * 1024:
+            self.printed.append(text)
+
+    def _give_up(self, reason: str, detail: str) -> Died:
+        self.died = Died(reason, detail)
+        self._end(kill=True)
+        return self.died
+
+    def _find_out(self) -> Died:
+        status = self._end(kill=False)
+        if status is None:
+            self.died = Died("exited", "")
+        elif status < 0:
+            self.died = Died("killed", _signal_name(-status))
+        else:
+            self.died = Died("exited", str(status))
+        return self.died
+
+    def _end(self, kill: bool) -> int | None:
+        """Make sure that the worker is gone; its exit status (negative: the signal), where it can be known."""
+        if self._ended:
+            return None
+        self._ended = True
+        if self._control is None:
+            return self._channel.close(kill)
+        self._channel.close(kill)
+        if kill:
+            with contextlib.suppress(OSError):
+                self._control.send(b"K")
+        self._control.settimeout(5.0)
+        try:
+            message = self._control.recv(65536)
+        except TimeoutError:
+            with contextlib.suppress(OSError):
+                self._control.send(b"K")
+            message = self._control.recv(65536)
+        end = json.loads(message[1:]) if message[:1] == b"E" else {}
+        self.cpu_seconds = end.get("cpu")
+        status = end.get("status")
+        return None if status is None else os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        """Let the worker end; everything that it started is gone afterwards."""
+        if not self._ended:
+            self._end(kill=True)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Channel:
+    """Bytes to and from a worker."""
+
+    def send(self, data: bytes) -> None:
+        raise OSError("closed")
+
+    def receive(self, count: int, deadline: float) -> bytes:
+        raise EOFError
+
+    def close(self, kill: bool) -> int | None:
+        return None
+
+
+class _SocketChannel(_Channel):
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+
+    def send(self, data: bytes) -> None:
+        self._socket.settimeout(10.0)
+        self._socket.sendall(data)
+
+    def receive(self, count: int, deadline: float) -> bytes:
+        pieces = []
+        while count:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left)
+            piece = self._socket.recv(min(count, 1 << 20))
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            count -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self, kill: bool) -> int | None:
+        self._socket.close()
+        return None
+
+
+class _PipeChannel(_Channel):
+    """Pipes cannot be waited for with a deadline everywhere, so a thread reads and this side waits for the thread."""
+
+    def __init__(self, process: subprocess.Popen[bytes], scratch: str) -> None:
+        self._process = process
+        self._scratch = scratch
+        self._buffer = bytearray()
+        self._closed = False
+        self._news = threading.Condition()
+        threading.Thread(target=self._pump, daemon=True).start()
+
+    def _pump(self) -> None:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while True:
+            try:
+                piece = os.read(descriptor, 1 << 16)
+            except OSError:
+                piece = b""
+            with self._news:
+                self._buffer += piece
+                self._closed = not piece
+                self._news.notify()
+                while len(self._buffer) > wire.MAX_FRAME and not self._closed:
+                    self._news.wait()
+            if not piece:
+                return
+
+    def send(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
+
+    def receive(self, count: int, deadline: float) -> bytes:
+        with self._news:
+            while len(self._buffer) < count:
+                left = deadline - time.monotonic()
+                if self._closed:
+                    raise EOFError
+                if left <= 0:
+                    raise TimeoutError
+                self._news.wait(left)
+            data = bytes(self._buffer[:count])
+            del self._buffer[:count]
+            self._news.notify()
+            return data
+
+    def close(self, kill: bool) -> int | None:
+        if not kill:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        if self._process.poll() is None:
+            _kill_group(self._process)
+        status = self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                stream.close() if stream else None
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return status
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        import signal
+
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+def _cell_label(label: str, number: int | None) -> str:
+    return label if number is None else f"{label}, cell {number}"
+
+
+def _raised(description: Any) -> Raised:
+    """Checks a worker's description of an exception piece by piece; TypeError when it is not one."""
+    frames = tuple((_text(label, 200), int(line), _text(function, 100)) for label, line, function in description["frames"])
+    return Raised(
+        type=_text(description["type"], 100),
+        bases=tuple(_text(base, 100) for base in description["bases"][:30]),
+        message=_text(description["message"], 2000),
+        frames=frames[-20:],
+        forbidden=_text(description["forbidden"], 200),
+        depth=int(description["depth"]),
+    )
+
+
+def _text(value: object, limit: int) -> str:
+    if type(value) is not str:
+        raise TypeError("text was expected")
+    return value[:limit]
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _resources(limits: Limits) -> dict[str, Any]:
+    return {
+        "memory_mb": limits.memory_mb,
+        "cpu_seconds": int(limits.total_seconds) + 1,
+        "file_mb": 16,
+        "open_files": 64,
+        "processes": 64,
+        "output_bytes": limits.output_kb * 1024,
+    }
+
+
+def _command(config: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP, json.dumps(config)]
+
+
+def _clean_environment() -> dict[str, str]:
+    # One thread: numbers do not depend on the machine, a fork loses no thread, and no limit on processes is needed for it.
+    clean = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    if "SYSTEMROOT" in os.environ:  # Windows cannot start Python without it
+        clean["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+    return clean | {"LANG": "C.UTF-8", "PATH": os.defpath}
+
+
+def readable_paths() -> list[str]:
+    """What a worker may read: the interpreter's library, the installed packages, the system's shared libraries."""
+    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "platlib", "purelib")]
+    paths += [os.path.join(sys.base_prefix, "lib"), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
+    existing = dict.fromkeys(os.path.abspath(path) for path in paths if os.path.exists(path))
+    return [path for path in existing if not any(_is_inside(path, other) for other in existing if other != path)]
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)

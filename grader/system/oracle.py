@@ -1,0 +1,97 @@
+"""The live oracle: runs the solution and its variants in the grader's process.
+
+Only code of the course is run here. Checks and diagnosis ask an oracle and do not look behind it: this one and
+`tape.Tape` answer the same questions.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from grader.logic.variants import apply, apply_pair
+from grader.model.types import Call, Outcome, Variant
+from grader.system.subjects import InProcess, exact_answer
+
+
+class Live:
+    """Answers from the solution's source and its wrong variants."""
+
+    def __init__(self, name: str, source: str, variants: tuple[Variant, ...]) -> None:
+        self.name = name
+        self.source = source
+        self.variants = {variant.name: variant for variant in variants if variant.kind == "wrong"}
+        self.wrong = tuple(self.variants)
+        self._code = compile(source, f"<solution of {name}>", "exec", dont_inherit=True)
+        self._solution = InProcess(namespace_of(self._code, name))
+        self._patches: dict[str, types.CodeType] = {}
+        self._pairs: dict[tuple[str, str], types.CodeType | None] = {}
+
+    def reference(self, check: str, index: int, call: Call) -> tuple[Any, Any]:
+        """The solution's exact answer and the dtypes that go with it."""
+        return exact_answer(self._solution, call)
+
+    def solution(self) -> InProcess:
+        """The solution as a subject, with no objects yet."""
+        return InProcess(namespace_of(self._code, self.name))
+
+    def variant(self, name: str) -> InProcess:
+        """A wrong variant as a subject."""
+        namespace = namespace_of(self._code, self.name)
+        exec(self._patch(name), namespace)
+        return InProcess(namespace)
+
+    def pair(self, first: str, second: str, calls: list[Call]) -> Callable[[int], Outcome] | None:
+        """What two wrong variants at once answer to the calls; None where their edits collide."""
+        if (first, second) not in self._pairs:
+            edited = apply_pair(self.source, self.variants[first], self.variants[second])
+            code = None if edited is None else _changes(self.source, edited, f"{first}+{second}")
+            self._pairs[first, second] = code
+        patch = self._pairs[first, second]
+        if patch is None:
+            return None
+        namespace = namespace_of(self._code, self.name)
+        exec(patch, namespace)
+        return replay(InProcess(namespace), calls)
+
+    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
+        """What a wrong variant answers to the check's calls, by position; each is computed when it is asked for."""
+        return replay(self.variant(variant), calls)
+
+    def _patch(self, name: str) -> types.CodeType:
+        # A variant changes a function or two: compiling these alone costs a tenth of compiling the module.
+        if name not in self._patches:
+            self._patches[name] = _changes(self.source, apply(self.source, self.variants[name]), name)
+        return self._patches[name]
+
+
+def replay(subject: InProcess, calls: list[Call]) -> Callable[[int], Outcome]:
+    """The subject's answers to a sequence of calls, by position, computed in order and once."""
+    answered: list[Outcome] = []
+
+    def at(position: int) -> Outcome:
+        while len(answered) <= position:
+            answered.append(subject.answer(calls[len(answered)]))
+        return answered[position]
+
+    return at
+
+
+def namespace_of(code: types.CodeType, name: str) -> dict[str, Any]:
+    """The namespace that running a module's code leaves."""
+    module = types.ModuleType(name)
+    sys.modules.setdefault(name, module)  # dataclasses look their module up
+    exec(code, module.__dict__)
+    return module.__dict__
+
+
+def _changes(source: str, edited: str, name: str) -> types.CodeType:
+    """Code that turns the solution's namespace into the edited one: its changed and added top-level statements."""
+    before = {ast.dump(statement) for statement in ast.parse(source).body}
+    tree = ast.parse(edited)
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    changed = [node for node in tree.body if ast.dump(node) not in before]
+    return compile(ast.Module(future + changed, []), f"<variant {name}>", "exec", dont_inherit=True)

@@ -1,0 +1,73 @@
+"""Reading a student's file, once, whatever it is."""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from pathlib import Path
+
+from grader.logic.notebook import cells_of
+from grader.model.errors import UsageError
+from grader.model.types import Cell, Submission
+
+MAX_BYTES = 20 * 1024 * 1024
+
+
+def read_submission(path: Path) -> Submission:
+    """The submission in a ``.py`` or ``.ipynb`` file.
+
+    `UsageError` when there is no such file, it is a folder or cannot be opened. Content that is no Python or no notebook
+    is a submission all the same: its ``problem`` says what is wrong with it.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", "Name the file in it: a .py file or a notebook.")
+    if not path.exists():
+        raise UsageError(f"There is no file {path}.", "Check the name; the current folder counts for relative names.")
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_BYTES else b""
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    if size > MAX_BYTES:
+        return Submission(path.name, (), f"The file has {size >> 20} MB; at most {MAX_BYTES >> 20} MB are read.")
+    return parse_submission(path.name, data)
+
+
+def parse_submission(name: str, data: bytes) -> Submission:
+    """The same from a file's bytes."""
+    if b"\0" in data:
+        return Submission(name, (), "The file is binary, not text.")
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        return Submission(name, (), f"Line {line} is not UTF-8 text. Save the file with the encoding UTF-8.")
+    if not text.strip():
+        return Submission(name, (), "The file is empty.")
+    if name.endswith(".ipynb"):
+        return _notebook(name, text)
+    return Submission(name, (Cell(text),))
+
+
+def _notebook(name: str, text: str) -> Submission:
+    try:
+        return Submission(name, tuple(cells_of(json.loads(text))))
+    except ValueError as error:  # json.JSONDecodeError is one
+        said = f"It is not JSON ({error})." if isinstance(error, json.JSONDecodeError) else str(error)
+        return Submission(name, (), f"The notebook cannot be read. {said}")
+    except RecursionError:
+        return Submission(name, (), "The notebook cannot be read. It is nested too deep.")
+
+
+def syntax_problem(source: str) -> tuple[int, str] | None:
+    """Line and message of the first syntax error, or None."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except SyntaxError as error:
+        return error.lineno or 0, error.msg
+    except (ValueError, RecursionError, MemoryError) as error:
+        return 0, str(error) or "the file is nested too deep"
+    return None

@@ -1,0 +1,165 @@
+"""Tapes: recorded calls with what the solution and the wrong variants answered.
+
+A tape is one line of JSON (the header: what the exercise is, its stub, the sentences of its variants, hints, the seed, and the
+fingerprint of what it was made from), a line break, and a compressed body with the answers. No code of the solution or of a variant
+is in it. ``tapes/NAME.tape`` holds the public checks; a cache of the same form makes the author's verdicts cheap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from grader.logic import wire
+from grader.model.errors import CourseError, WireError
+from grader.model.types import Call, Outcome, Raised, Value
+
+FORMAT = 1
+
+
+class TapeMiss(LookupError):
+    """The tape does not hold this call: another seed, other checks, or a check that depends on earlier answers."""
+
+
+def digest(call: Call) -> bytes:
+    """A short name for a call and all of its arguments, equal on every machine."""
+    content = wire.encode([call.kind, call.name, call.args, call.kwargs, call.target, call.echo])
+    return hashlib.blake2b(content, digest_size=8).digest()
+
+
+def fingerprint(texts: Iterable[str | bytes]) -> str:
+    """What a tape was made from, as a short text."""
+    state = hashlib.blake2b(str(FORMAT).encode(), digest_size=12)
+    for text in texts:
+        data = text.encode() if isinstance(text, str) else text
+        state.update(len(data).to_bytes(8, "big") + data)
+    return state.hexdigest()
+
+
+class Recorder:
+    """Collects what a tape will hold."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, dict[str, Any]] = {}
+
+    def check(self, name: str, calls: list[Call], solution: list[Outcome], wrong: dict[str, list[Outcome]]) -> None:
+        """One check's calls and what everybody answers to them, as lists of the same length."""
+        pool: dict[bytes, int] = {}
+
+        def number(outcome: Outcome) -> int:
+            return pool.setdefault(_packed(outcome), len(pool))
+
+        entry = self._checks.setdefault(name, {"references": []})
+        entry["calls"] = [digest(call) for call in calls]
+        entry["solution"] = [number(outcome) for outcome in solution]
+        entry["wrong"] = {variant: [number(outcome) for outcome in outcomes] for variant, outcomes in wrong.items()}
+        entry["pool"] = list(pool)
+
+    def reference(self, name: str, call: Call, value: Any, dtypes: Any) -> None:
+        """One answer of the reference within a check, in the order asked."""
+        entry = self._checks.setdefault(name, {"references": []})
+        entry["references"].append((digest(call), wire.encode((value, dtypes))))
+
+    def written(self, header: dict[str, Any]) -> bytes:
+        """The tape's bytes."""
+        first = json.dumps(header | {"format": FORMAT}, ensure_ascii=False, sort_keys=True)
+        return first.encode() + b"\n" + zlib.compress(wire.encode(self._checks), 9)
+
+
+class Tape:
+    """An oracle that reads: the same questions as `oracle.Live`, answered from a recording."""
+
+    def __init__(self, header: dict[str, Any], body: bytes) -> None:
+        self.header = header
+        self._checks: dict[str, dict[str, Any]] = wire.decode(zlib.decompress(body))
+        self.wrong: tuple[str, ...] = tuple(header["ideas"])
+
+    @property
+    def seed(self) -> int:
+        """The seed whose inputs are recorded."""
+        return self.header["seed"]
+
+    def reference(self, check: str, index: int, call: Call) -> tuple[Any, Any]:
+        """The solution's exact answer and the dtypes that go with it, for the check's ``index``-th question to it."""
+        references = self._entry(check)["references"]
+        if index >= len(references) or references[index][0] != digest(call):
+            raise TapeMiss(check)
+        value, dtypes = wire.decode(references[index][1])
+        return value, dtypes
+
+    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
+        """What a wrong variant answers to the check's calls, by position."""
+        entry = self._entry(check)
+        numbers = entry["wrong"].get(variant)
+        if numbers is None or len(calls) > len(entry["calls"]):
+            raise TapeMiss(variant)
+        if entry["calls"][: len(calls)] != self._digests(calls):
+            raise TapeMiss(check)
+        return lambda position: _unpacked(entry["pool"][numbers[position]])
+
+    def differs(self, check: str, variant: str, count: int) -> bool:
+        """Whether the variant's first ``count`` answers differ from the solution's anywhere."""
+        entry = self._entry(check)
+        return entry["wrong"][variant][:count] != entry["solution"][:count]
+
+    def same_as(self, check: str, variant: str, other: str, count: int) -> bool:
+        """Whether two variants answer the first ``count`` calls with the same bytes."""
+        entry = self._entry(check)
+        return entry["wrong"][variant][:count] == entry["wrong"][other][:count]
+
+    def _digests(self, calls: list[Call]) -> list[bytes]:
+        # One check's calls are asked about for every variant: name them once.
+        key = id(calls)
+        if getattr(self, "_last", (None,))[0] != key or len(self._last[1]) != len(calls):
+            self._last = (key, [digest(call) for call in calls])
+        return self._last[1]
+
+    def _entry(self, check: str) -> dict[str, Any]:
+        entry = self._checks.get(check)
+        if entry is None or "calls" not in entry:
+            raise TapeMiss(check)
+        return entry
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The first line of a tape."""
+    with path.open("rb") as file:
+        return _header(file.readline(), path)
+
+
+def read_tape(path: Path) -> Tape:
+    """A whole tape; `CourseError` where it cannot be read."""
+    first, _, body = path.read_bytes().partition(b"\n")
+    try:
+        return Tape(_header(first, path), body)
+    except (zlib.error, WireError, KeyError) as error:
+        raise CourseError(f"{path} is damaged: {error}.", "Run `make build` to record it again.") from error
+
+
+def _header(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        header = json.loads(line)
+    except ValueError as error:
+        raise CourseError(f"{path} is no tape: {error}.", "Run `make build` to record it again.") from error
+    if header.get("format") != FORMAT:
+        raise CourseError(f"{path} has format {header.get('format')}, not {FORMAT}.", "Run `make build`.")
+    return header
+
+
+def _packed(outcome: Outcome) -> bytes:
+    if isinstance(outcome, Value):
+        return wire.encode(("v", outcome.value, outcome.after))
+    if isinstance(outcome, Raised):
+        return wire.encode(("r", outcome.type, list(outcome.bases)))
+    return wire.encode(("d",))
+
+
+def _unpacked(data: bytes) -> Outcome:
+    kind, *content = wire.decode(data)
+    if kind == "v":
+        return Value(*content)
+    return Raised(content[0], tuple(content[1]), "", ()) if kind == "r" else Raised("Died", (), "", ())

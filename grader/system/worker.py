@@ -1,0 +1,339 @@
+"""Inside the worker: the server that forks one child per submission, and the child that runs the student's code.
+
+This module and what it imports is all of the engine that a student's process ever holds. It knows no solution, check,
+expected value or variant. What it reports is only as trustworthy as the student's code that shares its process.
+
+The server is executed as ``python -I -S -c BOOTSTRAP CONFIG`` (see `host`), where CONFIG is a JSON object. It waits on
+its control socket for jobs; a job is a datagram with the limits and one descriptor, the child's end of the data socket.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import io
+import json
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from grader.logic import wire
+from grader.logic.wire import Handle, NotPlain
+from grader.system import sandbox
+
+MESSAGE_LIMIT = 2000
+FRAMES_LIMIT = 20
+ENVIRONMENT = ("PATH", "LANG", "HOME", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class ForbiddenImport(ImportError):
+    """The submission imported a package that its exercise does not allow."""
+
+
+# ---------------------------------------------------------------- the server
+
+
+def serve(config: dict[str, Any]) -> None:
+    """Answer jobs on the control socket until it closes; never returns to the caller's stack in a child."""
+    import socket
+
+    control = socket.socket(fileno=config["control_fd"])
+    without = frozenset(config["without"])
+    layers = sandbox.enter_server(config["readable"], config["scratch"], without=without)
+    _preload(config["preload"])
+    gc.collect()
+    gc.freeze()
+    control.send(b"R" + json.dumps(layers).encode())
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
+        if not message:
+            os._exit(0)
+        if message[:1] == b"J":
+            _run_job(control, descriptors[0], json.loads(message[1:]), config, without)
+
+
+def _preload(names: list[str]) -> None:
+    for name in names:
+        try:
+            __import__(name)
+        except ImportError:  # a package that this exercise would allow but that is not installed
+            continue
+
+
+def _run_job(control: Any, data_fd: int, limits: dict[str, Any], config: dict[str, Any], without: frozenset) -> None:
+    import select
+    import signal
+
+    sandbox.fresh_scratch(config["scratch"])
+    child = os.fork()
+    if child == 0:
+        try:
+            layers = sandbox.enter_child(limits, config["scratch"], config["readable"], [data_fd], without=without)
+            Child(_Descriptor(data_fd, data_fd), layers, limits["output_bytes"]).run()
+        finally:
+            os._exit(70)
+    os.close(data_fd)
+    waiting = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(waiting, select.POLLIN)
+    poll.register(control, select.POLLIN)
+    ended = False
+    while not ended:
+        for descriptor, _ in poll.poll():
+            if descriptor == waiting:
+                ended = True
+            elif control.recv(65536) in (b"K", b""):
+                os.kill(child, signal.SIGKILL)
+                poll.unregister(control)
+    os.close(waiting)
+    _, status, usage = os.wait4(child, 0)
+    _kill_what_is_left()
+    end = {"status": status, "cpu": usage.ru_utime + usage.ru_stime, "max_rss_kb": usage.ru_maxrss}
+    control.send(b"E" + json.dumps(end).encode())
+
+
+def _kill_what_is_left() -> None:
+    # Only process 1 of a namespace of its own may do this: anywhere else -1 means every process of the user.
+    import signal
+
+    if os.getpid() != 1:
+        return
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.waitpid(-1, 0)
+    except (ProcessLookupError, ChildProcessError):
+        return
+
+
+def serve_once(config: dict[str, Any]) -> None:
+    """The same without fork: this process runs one submission over its standard input and output."""
+    incoming, outgoing = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    _preload(config["preload"])
+    limits = config["limits"]
+    without = frozenset(config["without"])
+    os.chdir(config["scratch"])
+    layers = sandbox.enter_child(
+        limits, config["scratch"], config["readable"], [incoming, outgoing], without=without
+    )
+    Child(_Descriptor(incoming, outgoing), layers, limits["output_bytes"]).run()
+
+
+# ---------------------------------------------------------------- the child
+
+
+class _Descriptor:
+    """Frames over one or two file descriptors."""
+
+    def __init__(self, incoming: int, outgoing: int) -> None:
+        self.incoming = incoming
+        self.outgoing = outgoing
+
+    def send(self, value: Any) -> None:
+        data = memoryview(wire.frame(value))
+        while data:
+            data = data[os.write(self.outgoing, data) :]
+
+    def receive(self) -> Any:
+        length = wire.frame_length(self._read(wire.LENGTH.size))
+        return wire.decode(self._read(length))
+
+    def _read(self, count: int) -> bytes:
+        pieces = []
+        while count:
+            piece = os.read(self.incoming, min(count, 1 << 20))
+            if not piece:
+                os._exit(0)
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+
+class _Printed(io.TextIOBase):
+    """Stands in for standard output: sends what is printed as frames, up to a limit, and counts the rest."""
+
+    def __init__(self, channel: _Descriptor, limit: int) -> None:
+        self.channel = channel
+        self.left = limit
+        self.dropped = 0
+        self.pending: list[str] = []
+        self.pending_length = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        kept = text[: self.left]
+        self.left -= len(kept)
+        self.dropped += len(text) - len(kept)
+        if kept:
+            self.pending.append(kept)
+            self.pending_length += len(kept)
+            if self.pending_length > 1024:
+                self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        if self.pending:
+            text = "".join(self.pending)
+            self.pending.clear()
+            self.pending_length = 0
+            self.channel.send({"printed": text})
+
+
+class Child:
+    """Runs one submission: loads its cells, then answers calls until the channel closes."""
+
+    def __init__(self, channel: _Descriptor, layers: list[str], output_limit: int) -> None:
+        self.channel = channel
+        self.layers = layers
+        self.printed = _Printed(channel, output_limit)
+        self.objects: dict[int, Any] = {}
+        self.module = types.ModuleType("submission")
+        self.files: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        sys.stdout = sys.stderr = self.printed
+        sys.stdin = io.StringIO()
+        self.channel.send({"layers": self.layers})
+        operations: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "load": self.load,
+            "call": self.call,
+            "get": self.get,
+            "set": self.set,
+            "forget": self.forget,
+        }
+        while True:
+            request = self.channel.receive()
+            try:
+                reply = operations[request["op"]](request)
+            except BaseException as error:  # SystemExit and KeyboardInterrupt of the student's are answers too
+                reply = {"raised": self.describe(error)}
+            self.printed.flush()
+            self.channel.send(reply)
+
+    def load(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run all cells in one namespace; a cell that fails does not stop the later ones."""
+        name = request["name"]
+        self.module = types.ModuleType(name)
+        sys.modules[name] = self.module
+        namespace = self.module.__dict__
+        namespace["__builtins__"] = _guarded_builtins(frozenset(request["allowed"]) | {name}, request["exercise"])
+        failures = []
+        self.files = tuple(label for label, _ in request["cells"])
+        for label, source in request["cells"]:
+            try:
+                exec(compile(source, label, "exec", dont_inherit=True), namespace)
+            except BaseException as error:
+                failures.append((label, self.describe(error)))
+        names = [key for key, value in namespace.items() if callable(value) and not key.startswith("__")]
+        return {"names": [str(key) for key in names], "failures": failures}
+
+    def call(self, request: dict[str, Any]) -> dict[str, Any]:
+        target = self.objects[request["target"]] if request.get("target") else self.module
+        function = getattr(target, request["name"])
+        arguments = self._arrived(request["args"])
+        keywords = self._arrived(request["kwargs"])
+        result = function(*arguments, **keywords)
+        reply = {"value": self._leaving(result)}
+        if request.get("echo"):
+            reply["after"] = self._leaving(list(arguments) + list(keywords.values()))
+        return reply
+
+    def get(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"value": self._leaving(getattr(self.objects[request["target"]], request["name"]))}
+
+    def set(self, request: dict[str, Any]) -> dict[str, Any]:
+        setattr(self.objects[request["target"]], request["name"], self._arrived(request["value"]))
+        return {"value": None}
+
+    def forget(self, request: dict[str, Any]) -> dict[str, Any]:
+        self.objects.clear()
+        return {"value": None}
+
+    def _arrived(self, value: Any) -> Any:
+        """What came over the wire, with handles turned back into the objects that they stand for."""
+        kind = type(value)
+        if kind is Handle:
+            return self.objects[value.number]
+        if kind in (list, tuple):
+            return kind(self._arrived(item) for item in value)
+        if kind is dict:
+            return {key: self._arrived(item) for key, item in value.items()}
+        return value
+
+    def _leaving(self, value: Any) -> Any:
+        """The same for the way back: what is not plain stays here, and a handle goes."""
+        kind = type(value)
+        if kind in (list, tuple):
+            return kind(self._leaving(item) for item in value)
+        if kind is dict:
+            return {key: self._leaving(item) for key, item in value.items()}
+        try:
+            wire.encode(value)
+        except NotPlain:
+            number = len(self.objects) + 1
+            self.objects[number] = value
+            return Handle(number, kind.__name__)
+        return value
+
+    def describe(self, error: BaseException) -> dict[str, Any]:
+        """An exception as plain data: type, built-in bases, message, and the frames in the student's own file."""
+        kind = type(error)
+        try:
+            message = str(error)[:MESSAGE_LIMIT]
+        except BaseException:
+            message = ""
+        frames = []
+        trace = error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if code.co_filename in self.files:
+                frames.append((code.co_filename, trace.tb_lineno, code.co_name))
+            trace = trace.tb_next
+        if isinstance(error, SyntaxError) and error.filename in self.files:
+            frames.append((error.filename, error.lineno or 0, "<module>"))
+            message = error.msg or message
+        return {
+            "type": kind.__name__[:100],
+            "bases": [base.__name__ for base in kind.__mro__ if base.__module__ == "builtins"],
+            "message": message,
+            "frames": frames[-FRAMES_LIMIT:],
+            "forbidden": error.name or "" if isinstance(error, ForbiddenImport) else "",
+            "depth": len(frames),
+        }
+
+
+def _guarded_builtins(allowed: frozenset[str], exercise: str) -> dict[str, Any]:
+    """Built-ins whose ``import`` lets in only what the exercise allows, for the student's own import lines."""
+    original = builtins.__import__
+
+    def guarded(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        top = name.partition(".")[0]
+        if level or top not in allowed:
+            shown = "." * level + name
+            raise ForbiddenImport(f"{shown} may not be imported in {exercise}", name=shown)
+        return original(name, globals, locals, fromlist, level)
+
+    def leave(code: object = None) -> None:
+        raise SystemExit(code)
+
+    return {**builtins.__dict__, "__import__": guarded, "exit": leave, "quit": leave}
+
+
+def main(config: dict[str, Any]) -> None:
+    """Entry of the worker's process."""
+    for name in list(os.environ):
+        if name not in ENVIRONMENT:
+            del os.environ[name]
+    np.seterr(all="ignore")  # warnings are the student's business, and printing them costs time
+    for name in [name for name in sys.modules if name == "grader" or name.startswith("grader.")]:
+        del sys.modules[name]
+    serve(config) if config["mode"] == "fork" else serve_once(config)

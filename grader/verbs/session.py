@@ -1,0 +1,405 @@
+"""Grading: one pytest session for one exercise, in which any number of submissions are judged.
+
+The checks are collected once. For each submission a worker is opened, every check is run by pytest's own protocol with the
+fixtures ``student`` and ``reference`` bound to it, failures are diagnosed, and a `Report` is made.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+from _pytest.runner import runtestprotocol
+
+from grader.logic import asserting, diagnose, words
+from grader.logic.asserting import Mismatch, Record, StudentFailure
+from grader.logic.stub import is_untouched
+from grader.model.errors import CourseError
+from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission
+from grader.system.host import Loaded, Server, Worker
+from grader.system.subjects import Reference, Student, Subject
+from grader.system.tape import TapeMiss
+
+PUBLISHED_SEED = 7
+MAX_DEATHS = 3
+EMPTY_CONFIG = Path(__file__).with_name("pytest.ini")
+Result = TypeVar("Result")
+
+# What a session of checks has no use for; each costs start-up time.
+UNUSED_PLUGINS = (
+    "cacheprovider", "terminal", "logging", "capture", "junitxml", "pastebin", "doctest", "faulthandler", "stepwise",
+    "setuponly", "setupplan", "debugging", "unraisableexception", "threadexception", "legacypath", "recwarn", "tmpdir",
+    "monkeypatch", "warnings", "helpconfig", "unittest", "nose", "subtests", "assertion", "reports",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Check:
+    """One collected check."""
+
+    item: pytest.Function = field(repr=False)
+    name: str
+    step: str
+    points: float
+    hidden: bool
+    untaped: bool
+
+
+@dataclass
+class Run:
+    """What one check did with one submission."""
+
+    check: Check
+    record: Record
+    error: BaseException | None = None
+    skipped: str = ""
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls that were made, in order."""
+        return [asked.call for asked in self.record.asked]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What they gave."""
+        return [asked.outcome for asked in self.record.asked]
+
+
+def open_session(
+    exercise: Exercise,
+    check_files: list[Path],
+    body: Callable[[Session], Result],
+    *,
+    oracle: Any,
+    server: Server,
+    texts: words.Texts,
+    seed: int = PUBLISHED_SEED,
+    scope: Scope = "all",
+) -> Result:
+    """Collect the checks, then run ``body`` with the open session; its result.
+
+    `CourseError` when the check files cannot be collected.
+    """
+    plugin = _Plugin(exercise, body, oracle, server, texts, seed, scope)
+    arguments = [str(path) for path in check_files]
+    arguments += ["-c", str(EMPTY_CONFIG), "--noconftest", "--import-mode=importlib", "-s", "-q", "--tb=native"]
+    arguments += ["--rootdir", str(check_files[0].parent)]
+    for name in UNUSED_PLUGINS:
+        arguments += ["-p", f"no:{name}"]
+    with _quiet_environment():
+        code = pytest.main(arguments, plugins=[plugin])
+    if plugin.problems:
+        raise CourseError(f"The checks of {exercise.name} cannot be collected.\n{plugin.problems[0]}")
+    if plugin.raised is not None:
+        raise plugin.raised
+    if not plugin.finished:
+        raise CourseError(f"pytest ended with code {code} before anything was graded.")
+    return plugin.result
+
+
+class _quiet_environment:
+    """No pytest option, plugin or byte code from outside finds its way into a session."""
+
+    names = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+
+    def __enter__(self) -> None:
+        self.kept = {name: os.environ.pop(name) for name in self.names if name in os.environ}
+        self.autoload = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        self.write = sys.dont_write_bytecode
+
+    def __exit__(self, *_: object) -> None:
+        os.environ.update(self.kept)
+        if self.autoload is None:
+            del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        else:
+            os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = self.autoload
+        sys.dont_write_bytecode = self.write
+
+
+class _Plugin:
+    """The pytest plug-in: fixtures, marks, and a run loop that hands over to ``body``."""
+
+    def __init__(self, exercise: Exercise, body: Any, oracle: Any, server: Server, texts: Any, seed: int, scope: Scope):
+        self.session = Session(exercise, oracle, server, texts, seed, scope)
+        self.body = body
+        self.result: Any = None
+        self.finished = False
+        self.raised: BaseException | None = None
+        self.problems: list[str] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.addinivalue_line("markers", "step(name): the step of the exercise that a check belongs to")
+        config.addinivalue_line("markers", "points(n): what passing it earns")
+        config.addinivalue_line("markers", "untaped: its calls depend on earlier answers, so no tape can hold them")
+
+    @pytest.fixture
+    def student(self) -> Student:
+        return self.session.current.student
+
+    @pytest.fixture
+    def reference(self) -> Reference:
+        return self.session.current.reference
+
+    @pytest.fixture
+    def rng(self) -> np.random.Generator:
+        return self.session.current.rng
+
+    @pytest.fixture
+    def draw(self, rng: np.random.Generator) -> Callable[..., np.ndarray]:
+        def draw(*shape: int, dtype: str = "float64", low: float = -2.0, high: float = 2.0) -> np.ndarray:
+            return (rng.integers(int(low * 512), int(high * 512), size=shape, endpoint=True) / 512).astype(dtype)
+
+        return draw
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.problems.append(str(report.longrepr))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+        # pytest would format a stack trace for every failure; nobody reads it, and it is slow.
+        if call.excinfo is not None:
+            self.session.current.error = self.session.current.error or call.excinfo.value
+        outcome: Any = "passed" if call.excinfo is None else "failed"
+        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when, (), call.duration)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if self.problems:
+            return True
+        try:
+            self.session.collected(session.items)
+            self.result = self.body(self.session)
+            self.finished = True
+        except BaseException as error:  # pytest would swallow or print it; the caller gets it unchanged
+            self.raised = error
+        return True
+
+
+@dataclass
+class _Current:
+    """What the fixtures give to the check that is running."""
+
+    student: Student
+    reference: Reference
+    rng: np.random.Generator
+    error: BaseException | None = None
+
+
+class Session:
+    """Collected checks, ready to grade submissions."""
+
+    def __init__(self, exercise: Exercise, oracle: Any, server: Server, texts: Any, seed: int, scope: Scope) -> None:
+        self.exercise = exercise
+        self.oracle = oracle
+        self.server = server
+        self.texts = texts
+        self.seed = seed
+        self.scope = scope
+        self.checks: list[Check] = []
+        self.current: _Current
+
+    def collected(self, items: list[pytest.Item]) -> None:
+        """Take over what pytest collected, in the order of the exercise's steps."""
+        steps = [step.name for step in self.exercise.steps]
+        for item in items:
+            step, points = item.get_closest_marker("step"), item.get_closest_marker("points")
+            if step is None or points is None or step.args[0] not in steps:
+                raise CourseError(f"The check {item.name} needs a step of {self.exercise.name} and points.")
+            name = item.name.removeprefix("test_").replace("_", " ")
+            hidden = item.path.name == "test_hidden.py"
+            untaped = item.get_closest_marker("untaped") is not None
+            self.checks.append(Check(item, name, step.args[0], float(points.args[0]), hidden, untaped))  # type: ignore[arg-type]
+        self.checks.sort(key=lambda check: (steps.index(check.step), check.hidden))
+
+    @staticmethod
+    def key(check: Check) -> str:
+        """What a check is called on a tape."""
+        return f"{'hidden' if check.hidden else 'public'}:{check.name}"
+
+    def run_check(self, check: Check, subject: Subject) -> Run:
+        """Run one check against a subject: pytest's set-up, call and tear-down, nothing printed."""
+        record = Record(self.exercise.tolerances)
+        key = self.key(check)
+        asked = iter(range(1 << 30))
+        reference = Reference(lambda call: self.oracle.reference(key, next(asked), call), record)
+        rng = np.random.default_rng([self.seed, zlib.crc32(check.name.encode())])
+        self.current = _Current(Student(subject, record), reference, rng)
+        asserting.begin(record)
+        runtestprotocol(check.item, nextitem=check.item, log=False)
+        run = Run(check, record, self.current.error)
+        if isinstance(run.error, pytest.skip.Exception):
+            run.skipped, run.error = str(run.error), None
+        return run
+
+    def grade(self, submission: Submission, label: str | None = None) -> Report:
+        """Judge one submission."""
+        began = time.perf_counter()
+        name = label or submission.name
+        if submission.problem:
+            return self._report(name, "broken", [], began, message=submission.problem)
+        if is_untouched(submission.source, self.texts.stub):
+            return self._report(name, "not_started", [], began, message=self.texts.not_started())
+        subject = _Careful(self.server, self.exercise, submission, name)
+        try:
+            loaded = subject.load()
+            subject.note_printed(shown=True)
+            broken = self.texts.broken(loaded, submission)
+            if broken:
+                return self._report(name, "broken", [], began, message=broken, subject=subject)
+            runs = self._run_all(subject)
+            subject.close()
+            ideas = diagnose.diagnose(self._evidence(runs), self.oracle, self.exercise.tolerances)
+            results = [self._judged(run, ideas.get(number, ()), loaded) for number, run in enumerate(runs)]
+            notes = self.texts.notes(loaded, submission)
+            return self._report(name, None, results, began, message=notes, subject=subject)
+        finally:
+            subject.close()
+
+    def _run_all(self, subject: _Careful) -> list[Run]:
+        """Every check, in the checks' order; public ones run first.
+
+        What a submission prints or returns in a public check is shown, so it must not have seen a hidden one's inputs yet.
+        """
+        order = sorted(range(len(self.checks)), key=lambda number: self.checks[number].hidden)
+        runs: dict[int, Run] = {}
+        for number in order:
+            runs[number] = self.run_check(self.checks[number], subject)
+            subject.note_printed(shown=not self.checks[number].hidden)
+        return [runs[number] for number in range(len(self.checks))]
+
+    def _evidence(self, runs: list[Run]) -> list[diagnose.Evidence]:
+        return [
+            diagnose.Evidence(
+                self.key(run.check),
+                run.calls,
+                run.outcomes,
+                failed=isinstance(run.error, (Mismatch, StudentFailure)),
+            )
+            for run in runs
+        ]
+
+    def _judged(self, run: Run, ideas: tuple[str, ...], loaded: Loaded) -> CheckResult:
+        check = run.check
+        result = CheckResult(check.name, check.step, check.hidden, check.points, 0.0, "failed", looks_like=list(ideas))
+        error = run.error
+        if run.skipped:
+            result.outcome, result.message = "skipped", run.skipped
+        elif error is None:
+            result.outcome, result.earned = "passed", check.points
+        elif isinstance(error, Mismatch):
+            result.message = self.texts.mismatch(error.finding, check.hidden, ideas)
+        elif isinstance(error, StudentFailure):
+            result.outcome = _outcome_of(error.outcome)
+            result.message = self.texts.failure(error, check.hidden, loaded, ideas)
+        elif isinstance(error, TapeMiss):
+            raise CourseError(
+                f"The tape of {self.exercise.name} does not hold the check {check.name!r} with seed {self.seed}.",
+                "Use the seed that the tape was recorded with, or a clone that has the solutions.",
+            )
+        else:
+            raise CourseError(f"The check {check.name!r} is broken: {type(error).__name__}: {error}") from error
+        return result
+
+    def _report(
+        self,
+        name: str,
+        status: Any,
+        results: list[CheckResult],
+        began: float,
+        *,
+        message: str = "",
+        subject: _Careful | None = None,
+    ) -> Report:
+        if not results:
+            results = [
+                CheckResult(check.name, check.step, check.hidden, check.points, 0.0, "failed", "")
+                for check in self.checks
+            ]
+        needed = {step.name for step in self.exercise.steps if not step.stretch}
+        counted = [result for result in results if result.outcome != "skipped"]
+        if status is None:
+            done = all(result.outcome == "passed" for result in counted if result.step in needed)
+            status = "passed" if done else "failed"
+        return Report(
+            exercise=self.exercise.name,
+            submission=name,
+            scope=self.scope,
+            seed=self.seed,
+            status=status,
+            score=round(sum(result.earned for result in counted), 6),
+            max_score=round(sum(result.points for result in counted), 6),
+            seconds=time.perf_counter() - began,
+            checks=results,
+            message=message,
+            printed=subject.printed if subject else "",
+            layers=subject.layers if subject else (),
+        )
+
+
+def _outcome_of(outcome: Raised | Died) -> Any:
+    if isinstance(outcome, Died):
+        return "timeout" if outcome.reason == "timeout" else "error"
+    return "failed" if outcome.is_a("NotImplementedError") else "error"
+
+
+class _Careful:
+    """A submission's worker, opened again when it died, so that one bad function does not take the others along."""
+
+    def __init__(self, server: Server, exercise: Exercise, submission: Submission, label: str) -> None:
+        self._server = server
+        self._exercise = exercise
+        self._submission = submission
+        self._label = Path(label).name
+        self._deadline = time.monotonic() + exercise.limits.total_seconds
+        self._fatal: dict[str, Died] = {}
+        self._deaths = 0
+        self._worker: Worker | None = None
+        self.layers: tuple[str, ...] = ()
+        self.printed = ""
+
+    def load(self) -> Loaded:
+        """Open a worker and run the submission's cells in it."""
+        self._worker = self._server.open(self._exercise.limits)
+        self.layers = self._worker.layers
+        exercise = self._exercise
+        module = Path(exercise.module).stem
+        return self._worker.load(self._submission, module, exercise.allowed_imports, self._label)
+
+    def note_printed(self, shown: bool) -> None:
+        """Take what was printed since the last time, to show it or not."""
+        if self._worker is not None:
+            if shown:
+                self.printed += "".join(self._worker.printed)
+            self._worker.printed.clear()
+
+    def answer(self, call: Call) -> Outcome:
+        if call.name in self._fatal:
+            return self._fatal[call.name]
+        if self._deaths >= MAX_DEATHS or time.monotonic() > self._deadline:
+            return Died("timeout", "total")
+        if self._worker is None:
+            self.load()
+        assert self._worker is not None
+        outcome = self._worker.answer(call)
+        if isinstance(outcome, Died):
+            self._deaths += 1
+            self._fatal[call.name] = outcome
+            self.close()
+        return outcome
+
+    def close(self) -> None:
+        """Let the worker go."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None

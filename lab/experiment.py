@@ -1,0 +1,54 @@
+"""The shape of an experiment: what it is given and what it hands back.
+
+An exercise's `experiment.py` names its experiments in `EXPERIMENTS`, a dictionary; the first is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Wraps an iterable and shows how far the loop over it has come."""
+
+    def __call__(self, items: Iterable[Item], title: str) -> Iterator[Item]: ...
+
+
+class CannotRun(Exception):
+    """The experiment lacks something on this machine; the message says what, and how to get it."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an experiment may use: the learner's module, a folder for its results, how long it may take."""
+
+    module: ModuleType
+    out: Path
+    quick: bool
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out: one sentence, a table to print, the numbers, and the files written."""
+
+    finding: str
+    table: str
+    numbers: dict[str, Any]
+    files: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment. `guess` is the question that a learner answers before the result is shown."""
+
+    name: str
+    title: str
+    guess: str
+    run: Callable[[Context], Result]

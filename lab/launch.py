@@ -1,0 +1,105 @@
+"""Run one experiment of an exercise on one file, in this process.
+
+    python -m lab.launch EXERCISE_DIR MODULE_FILE NAME OUT [--quick] [--guess TEXT]
+    python -m lab.launch EXERCISE_DIR --describe
+
+`--describe` prints the experiments as JSON, in their order: name, title and the question to ask before.
+Exit codes: 0 done; 1 the file under test raised; 2 no such experiment, or something is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from lab import progress
+from lab.experiment import CannotRun, Context, Experiment
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """The Python file at `path` as a module; its folder does not become importable."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise CannotRun(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def experiments(exercise: Path) -> dict[str, Experiment]:
+    """The experiments of an exercise's folder by name, the default first."""
+    path = exercise / "experiment.py"
+    if not path.is_file():
+        raise CannotRun(f"{exercise.name} has no experiment.")
+    return load(path, "experiment").EXPERIMENTS
+
+
+def launch(exercise: Path, file: Path, name: str, out: Path, quick: bool, guess: str) -> int:
+    """Run, print, and say where the results lie; the exit code."""
+    found = experiments(exercise)
+    if name not in found:
+        raise CannotRun(f"No experiment {name!r} in {exercise.name}; there is {', '.join(found)}.")
+    try:
+        module = load(file, file.stem)
+        result = found[name].run(Context(module, out, quick, progress.show))
+    except NotImplementedError as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"{frame.name} in {file.name} is not written yet.", file=sys.stderr)
+        return 1
+    except CannotRun:
+        raise
+    except Exception as error:
+        print_their_part(error, file)
+        return 1
+    print(f"{found[name].title}\n\n{result.table}\n")
+    if guess:
+        print(f"You guessed  {guess}")
+    print(f"Found        {result.finding}")
+    for path in result.files:
+        print(f"Written      {path}")
+    return 0
+
+
+def print_their_part(error: Exception, file: Path) -> None:
+    """The error, with the lines of the file under test that led to it; all lines where it is not to blame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if Path(frame.filename).resolve() == file.resolve()]
+    lines = traceback.format_list(theirs or list(frames)) + traceback.format_exception_only(type(error), error)
+    print("".join(lines), end="", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lab.launch", description=__doc__.splitlines()[0])
+    parser.add_argument("exercise", type=Path, metavar="EXERCISE_DIR")
+    parser.add_argument("file", type=Path, nargs="?", metavar="MODULE_FILE")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("out", type=Path, nargs="?", metavar="OUT")
+    parser.add_argument("--quick", action="store_true", help="smaller, ends in seconds, still shows the effect")
+    parser.add_argument("--guess", default="", metavar="TEXT", help="printed beside the result")
+    parser.add_argument("--describe", action="store_true", help="print the exercise's experiments as JSON")
+    given = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console without √ prints ? instead of failing
+    try:
+        if given.describe:
+            found = experiments(given.exercise).values()
+            print(json.dumps([{"name": one.name, "title": one.title, "guess": one.guess} for one in found], indent=2))
+            return 0
+        if given.out is None:
+            parser.error("EXERCISE_DIR MODULE_FILE NAME OUT are all needed")
+        return launch(given.exercise, given.file, given.name, given.out, given.quick, given.guess)
+    except CannotRun as problem:
+        print(problem, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
