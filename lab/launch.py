@@ -46,7 +46,7 @@ def launch(exercise: Path, file: Path, name: str, out: Path, quick: bool, guess:
     if name not in found:
         raise CannotRun(f"No experiment {name!r} in {exercise.name}; there is {', '.join(found)}.")
     try:
-        module = load(file, file.stem)
+        module = load(file, "submission")  # whatever the file is called, it shadows nothing
         result = found[name].run(Context(module, out, quick, progress.show))
     except NotImplementedError as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -40,7 +40,9 @@ class Problem(Exception):
 def run_quietly(command, cwd):
     """(exit status, everything it printed); a program that is not there counts as status 127."""
     try:
-        done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     except OSError as error:
         return 127, str(error)
     return done.returncode, done.stdout.decode("utf-8", "replace")
@@ -81,10 +83,11 @@ class Clone:
                 stamp = json.load(file)
         except (OSError, ValueError):
             return {}
-        return stamp if isinstance(stamp, dict) else {}
+        return stamp if isinstance(stamp, dict) and {"root", "made_from", "extras", "torch"} <= set(stamp) else {}
 
-    def write_stamp(self, extras, torch):
-        stamp = {"root": self.root, "made_from": self.fingerprint(), "extras": sorted(extras), "torch": torch}
+    def write_stamp(self, extras, torch, made_from=None):
+        made_from = made_from or self.fingerprint()
+        stamp = {"root": self.root, "made_from": made_from, "extras": sorted(extras), "torch": torch}
         with open(self.stamp_file, "w", encoding="utf-8") as file:
             json.dump(stamp, file)
 
@@ -100,9 +103,9 @@ class Installer:
     def make_venv(self):
         clear = ["--clear"] if os.path.isdir(self.clone.venv) else []
         if self.uv:
-            command = [self.uv, "venv"] + clear + ["--python", sys.executable, self.clone.venv]
+            command = [self.uv, "venv", *clear, "--python", sys.executable, self.clone.venv]
         else:
-            command = [sys.executable, "-m", "venv"] + clear + [self.clone.venv]
+            command = [sys.executable, "-m", "venv", *clear, self.clone.venv]
         status, output = self.run(command, self.clone.root)
         if status:
             raise Problem("The virtual environment .venv could not be made.\n" + excerpt(output))
@@ -114,14 +117,14 @@ class Installer:
         else:
             self.ensure_pip()
             command = self.pip_install()
-        status, output = self.run(command + ["-c", self.clone.constraints, "-e", wanted], self.clone.root)
+        status, output = self.run([*command, "-c", self.clone.constraints, "-e", wanted], self.clone.root)
         if status:
             raise Problem(self.why_not(output))
 
     def install_torch(self, requirement):
         """pip's answer; never uv's, which does not look where pip is told to find wheels."""
         self.ensure_pip()
-        return self.run(self.pip_install() + ["-c", self.clone.constraints, requirement], self.clone.root)
+        return self.run([*self.pip_install(), "-c", self.clone.constraints, requirement], self.clone.root)
 
     def pip_install(self):
         return [self.clone.python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
@@ -139,8 +142,11 @@ class Installer:
             raise Problem("There is no pip in .venv and none could be added.\n" + excerpt(output))
 
     def python_version(self):
-        status, output = self.run([self.clone.python, "-c", "import sys; print(*sys.version_info[:3])"], self.clone.root)
-        return tuple(int(part) for part in output.split()) if status == 0 else None
+        status, output = self.run(
+            [self.clone.python, "-c", "import sys; print(*sys.version_info[:3])"], self.clone.root
+        )
+        found = re.search(r"(\d+) (\d+) (\d+)\s*$", output)
+        return tuple(int(part) for part in found.groups()) if status == 0 and found else None
 
     def torch_version(self):
         ask = "import importlib.metadata as m; print(m.version('torch'))"
@@ -152,7 +158,7 @@ class Installer:
         try:
             with open(self.clone.log, "w", encoding="utf-8") as file:
                 file.write(output)
-            where = "\nAll that {} said: {}".format(tool, self.clone.log)
+            where = f"\nAll that {tool} said: {self.clone.log}"
         except OSError:
             where = ""
         if re.search("No space left on device", output):
@@ -161,10 +167,11 @@ class Installer:
             what = "The package index could not be reached."
             mend = "Check the network, and HTTPS_PROXY behind a proxy; then run this again."
         else:
-            what, mend = "{} could not install what the kit needs.".format(tool), "Mend what it names; then run this again."
+            what = f"{tool} could not install what the kit needs.\n{excerpt(output)}"
+            mend = "Mend what it names; then run this again."
         if self.uv:
             mend += "\n  Or leave uv out: python tools/bootstrap.py --no-uv ..."
-        return "{}\n{}\n  {}{}".format(what, excerpt(output), mend, where)
+        return f"{what}\n  {mend}{where}"
 
 
 NO_NETWORK = (
@@ -176,7 +183,7 @@ NO_NETWORK = (
 def excerpt(output, lines=4):
     """The lines that say what went wrong, else the last ones."""
     said = [line.rstrip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in said if re.match(r"\s*(error|ERROR|fatal|×|╰─▶)", line)]
+    errors = [line for line in said if re.match(r"\s*(error|ERROR|fatal|Caused by|×|╰─▶)", line)]
     return "\n".join("    " + line for line in (errors or said)[-lines:])
 
 
@@ -190,7 +197,7 @@ def check_interpreter(uv):
             mend = "Install one, from https://www.python.org/downloads/ or with your system's packages;\n"
             mend += "  then: make start PYTHON=python3.12, or: python3.12 tools/bootstrap.py"
         version = ".".join(str(part) for part in sys.version_info[:3])
-        raise Problem("Python 3.10 or newer is needed; this is {} ({}).\n  {}".format(version, sys.executable, mend))
+        raise Problem(f"Python 3.10 or newer is needed; this is {version} ({sys.executable}).\n  {mend}")
     if uv:
         return
     missing = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
@@ -228,12 +235,11 @@ def add_torch(installer, needed, any_build):
     if status == 0:
         return installer.torch_version()
     if needed:
+        by_hand = f"{installer.clone.python} -m pip install {pinned_torch(installer.clone)} --index-url {CPU_WHEELS}"
         raise Problem(
-            "{} could not be installed from where pip looks.\n{}\n"
-            "  The CPU build (200 MB): {} -m pip install {} --index-url {}\n"
-            "  The one of the package index, with CUDA on Linux (gigabytes): add --any-torch-build".format(
-                requirement, excerpt(output, 2), installer.clone.python, pinned_torch(installer.clone), CPU_WHEELS
-            )
+            f"{requirement} could not be installed from where pip looks.\n{excerpt(output, 2)}\n"
+            f"  The CPU build (200 MB): {by_hand}\n"
+            "  The one of the package index, with CUDA on Linux (gigabytes): add --any-torch-build"
         )
     return ""
 
@@ -260,17 +266,17 @@ def set_up(clone, wanted, torch="no", uv="", any_torch_build=False, run=run_quie
     make_anew = moved or not os.path.exists(clone.python)
     if make_anew:
         check_interpreter(uv)
-    names = ", ".join(["the core"] + sorted(extras))
-    say("Installing {} into {} ...".format(names, os.path.relpath(clone.venv, clone.root)))
+    names = ", ".join(["the core", *sorted(extras)])
+    say(f"Installing {names} into {os.path.relpath(clone.venv, clone.root)} ...")
     if make_anew:
         installer.make_venv()
     elif not stamp:
         version = installer.python_version()
         if version is None or version[:2] < OLDEST_PYTHON:
             has = "does not start" if version is None else "is Python " + ".".join(str(part) for part in version)
-            raise Problem("The interpreter in {} {}.\n  Delete that folder and run this again.".format(clone.venv, has))
-    if os.path.exists(clone.stamp_file):
-        os.remove(clone.stamp_file)
+            raise Problem(f"The interpreter in {clone.venv} {has}.\n  Delete that folder and run this again.")
+    if stamp:
+        clone.write_stamp(extras, None if moved else stamp["torch"], made_from="cut short")
     installer.install_kit(extras)
     torch_there = None if moved else stamp.get("torch")
     if torch != "no":
@@ -279,7 +285,7 @@ def set_up(clone, wanted, torch="no", uv="", any_torch_build=False, run=run_quie
         if not torch_there:
             say("No CPU build of PyTorch is at hand for this Python: what needs it is skipped.")
     clone.write_stamp(extras, torch_there)
-    say("Done in {:.0f} s.".format(time.time() - started))
+    say(f"Done in {time.time() - started:.0f} s.")
     return True
 
 
@@ -291,12 +297,12 @@ def run_inside(clone, command):
     environment["PATH"] = clone.scripts + os.pathsep + environment.get("PATH", "")
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
-        raise Problem("There is no program {} in {} or on PATH.".format(command[0], clone.scripts))
+        raise Problem(f"There is no program {command[0]} in {clone.scripts} or on PATH.")
     sys.stdout.flush()
     sys.stderr.flush()
     if WINDOWS:
-        return subprocess.call([program] + command[1:], env=environment)
-    os.execve(program, [program] + command[1:], environment)
+        return subprocess.call([program, *command[1:]], env=environment)
+    os.execve(program, [program, *command[1:]], environment)
 
 
 def parse(arguments):
@@ -305,9 +311,11 @@ def parse(arguments):
     )
     parser.add_argument("what", nargs="*", metavar="core|test|EXTRA", help="extras: {}".format(", ".join(EXTRAS)))
     parser.add_argument("--no-uv", action="store_true", help="use venv and pip even where uv is on PATH")
-    parser.add_argument("--any-torch-build", action="store_true", help="PyTorch as the package index has it, CUDA included")
+    parser.add_argument(
+        "--any-torch-build", action="store_true", help="PyTorch as the package index has it, CUDA included"
+    )
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.what if name not in ("core", "test") + EXTRAS]
+    unknown = [name for name in options.what if name not in ("core", "test", *EXTRAS)]
     if unknown:
         parser.error("no such extra: {} (there are core, test, {})".format(", ".join(unknown), ", ".join(EXTRAS)))
     return options
@@ -334,10 +342,10 @@ def main(arguments=None):
         if command:
             return run_inside(clone, command)
     except Problem as problem:
-        sys.stderr.write("{}\n".format(problem))
+        sys.stderr.write(f"{problem}\n")
         return 2
     if not changed:
-        print("Nothing to do: {} holds it all.".format(os.path.relpath(clone.venv, clone.root)))
+        print(f"Nothing to do: {os.path.relpath(clone.venv, clone.root)} holds it all.")
     return 0
 
 

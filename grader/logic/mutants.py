@@ -12,7 +12,7 @@ from typing import Any
 
 from grader.logic.stub import FUNCTIONS, Function, docstring_of, parse, the_definition
 
-SNIPPET = 80
+SNIPPET = 110
 CONTEXT = 12
 
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
@@ -42,20 +42,23 @@ COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.In: (ast.NotIn,),
     ast.NotIn: (ast.In,),
 }
-_PAIRS = (
-    "max min,amax amin,nanmax nanmin,argmax argmin,maximum minimum,sum mean,std var,any all,zeros ones,zeros_like ones_like,"
-    "floor ceil,triu tril,isfinite isnan,isposinf isneginf,exp exp2,log log2,sin cos,cumsum cumprod,"
-    "logical_and logical_or,argsort sort"
-)
-SWAPS = {one: other for pair in _PAIRS.split(",") for one, other in (pair.split(), pair.split()[::-1])}
+_SWAPS = """
+    max min, amax amin, nanmax nanmin, argmax argmin, maximum minimum, sum mean, std var, any all, floor ceil,
+    zeros ones, zeros_like ones_like, triu tril, isfinite isnan, isposinf isneginf, logical_and logical_or,
+    exp exp2, log log2, sin cos, cumsum cumprod, argsort sort
+"""
+SWAPS = dict(pair for text in _SWAPS.split(",") for pair in (text.split(), text.split()[::-1]))
 PLAIN_SWAPS = {"max", "min", "any", "all"}
 AXIS_NAMES = {"axis", "axis1", "axis2", "axes", "dim", "dims"}
-SYMMETRIC = set(
-    "swapaxes maximum minimum max min isclose allclose array_equal result_type promote_types broadcast_shapes "
-    "logical_and logical_or logical_xor add multiply hypot gcd lcm isinstance issubclass getattr hasattr".split()
-)
-KEEPS_ARGUMENT = set("range len isinstance issubclass enumerate zip iter next super type print id repr str open".split())
-PASSES_THROUGH = set("swapaxes moveaxis transpose triu tril roll flip clip nan_to_num cumsum sort nextafter".split())
+_SYMMETRIC = """
+    swapaxes maximum minimum max min isclose allclose array_equal result_type promote_types broadcast_shapes
+    logical_and logical_or logical_xor add multiply hypot gcd lcm isinstance issubclass getattr hasattr
+"""
+SYMMETRIC = set(_SYMMETRIC.split())
+_KEEPS_ARGUMENT = "range len isinstance issubclass enumerate zip iter next super type print id repr str open"
+KEEPS_ARGUMENT = set(_KEEPS_ARGUMENT.split())
+_PASSES_THROUGH = "swapaxes moveaxis transpose triu tril roll flip clip nan_to_num cumsum sort"
+PASSES_THROUGH = set(_PASSES_THROUGH.split())
 ERRORS = {"TypeError": "ValueError", "ValueError": "TypeError", "IndexError": "TypeError", "KeyError": "TypeError"}
 _SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "type_params", "msg", "type", "pattern"}
 _SIMPLE = (ast.Expr, ast.Return, ast.Assert, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete)
@@ -183,10 +186,7 @@ def _on_axis(parent: ast.AST, field: str, index: int | None, above: bool) -> boo
     if isinstance(parent, ast.keyword):
         return parent.arg in AXIS_NAMES
     if isinstance(parent, ast.arguments):
-        positional = [*parent.posonlyargs, *parent.args]
-        if field == "defaults":
-            return positional[len(positional) - len(parent.defaults) + index].arg in AXIS_NAMES
-        return field == "kw_defaults" and parent.kwonlyargs[index].arg in AXIS_NAMES
+        return _parameter(parent, field, index).arg in AXIS_NAMES
     return above and isinstance(parent, (ast.Tuple, ast.List, ast.IfExp))
 
 
@@ -275,7 +275,11 @@ def _written(value: Any) -> ast.expr:
 
 
 def _other_expressions(node: ast.expr, place: _Place) -> Iterator[ast.expr]:
-    if place.axis and isinstance(place.parent, ast.keyword) and not isinstance(node, (ast.Tuple, ast.List, ast.Constant)):
+    if (
+        place.axis
+        and isinstance(place.parent, ast.keyword)
+        and not isinstance(node, (ast.Tuple, ast.List, ast.Constant))
+    ):
         yield from (_written(-1), _written(0))
     if isinstance(place.parent, ast.Slice) and place.field in ("lower", "upper"):
         yield ast.BinOp(node, ast.Add(), ast.Constant(1))
@@ -328,9 +332,9 @@ def _other_calls(node: ast.Call, place: _Place) -> Iterator[ast.expr]:
     receiver = _receiver(node, place.scope.modules)
     if receiver is not None and not isinstance(place.parent, ast.Expr):
         yield receiver
-    elif receiver is None and plain and node.args and name not in KEEPS_ARGUMENT:
-        if len(node.args) == 1 or name in PASSES_THROUGH:
-            yield node.args[0]
+    passes = len(node.args) == 1 or (len(node.args) > 1 and name in PASSES_THROUGH)
+    if receiver is None and plain and passes and name not in KEEPS_ARGUMENT:
+        yield node.args[0]
     if plain and len(node.args) == 2 and name not in SYMMETRIC:
         yield ast.Call(node.func, node.args[::-1], node.keywords)
     if plain and len(node.args) == 3 and name == "where":
@@ -374,8 +378,23 @@ def _description(place: _Place, new: ast.AST) -> str:
     whole = place
     while _is_scrap(whole.node) and whole.above is not None and _fits(whole.above.node):
         whole = whole.above
-    before = _text(whole.node)
-    return _change(before, place.mutated(whole.node, new) if whole is not place else _text(new))
+    name = _default_of(whole)
+    before, after = _text(whole.node), place.mutated(whole.node, new) if whole is not place else _text(new)
+    return _change(name + before, name + after)
+
+
+def _default_of(place: _Place) -> str:
+    """``name=`` for a parameter's default, else nothing."""
+    if not isinstance(place.parent, ast.arguments):
+        return ""
+    return f"{_parameter(place.parent, place.field, place.index).arg}="
+
+
+def _parameter(arguments: ast.arguments, field: str, index: int) -> ast.arg:
+    if field == "kw_defaults":
+        return arguments.kwonlyargs[index]
+    positional = [*arguments.posonlyargs, *arguments.args]
+    return positional[len(positional) - len(arguments.defaults) + index]
 
 
 def _is_scrap(node: ast.AST) -> bool:
@@ -385,7 +404,8 @@ def _is_scrap(node: ast.AST) -> bool:
 
 def _fits(node: ast.AST) -> bool:
     """Whether a node has a text of its own, of one line."""
-    return not isinstance(node, (ast.stmt, ast.comprehension, ast.ExceptHandler)) or isinstance(node, _SIMPLE)
+    whole = (ast.stmt, ast.comprehension, ast.ExceptHandler, ast.arguments)
+    return not isinstance(node, whole) or isinstance(node, _SIMPLE)
 
 
 def _text(node: ast.AST) -> str:
@@ -410,7 +430,7 @@ def _where_they_differ(before: str, after: str) -> str:
     return f"{_window(before, head, tail)} -> {_window(after, head, tail)}"
 
 
-def _window(text: str, head: int, tail: int, margin: int = 12, most: int = 48) -> str:
+def _window(text: str, head: int, tail: int, margin: int = 20, most: int = 60) -> str:
     start, end = max(0, head - margin), min(len(text), len(text) - tail + margin)
     middle = text[start:end]
     if len(middle) > most:

@@ -33,9 +33,9 @@ def cells_of(data: object) -> list[Cell]:
     """The code of a notebook (parsed JSON) as the NOTEBOOK contract has it, in order.
 
     A cell's number is its place among the code cells, from 1; left-out cells are counted. Left out are cells
-    that are tagged, or begin with, ``# grader: check`` or ``# grader: demo``, cells of another language (``%%bash``), and cells
-    without code. In a cell that is not Python as it is, each magic, shell and help line that begins a
-    statement becomes an empty line (``pass`` in a block), so line numbers stay. Missing metadata, ids
+    that are tagged, or begin with, ``# grader: check`` or ``# grader: demo``, cells of another language
+    (``%%bash``), and cells without code. In a cell that is not Python as it is, each magic, shell and help line
+    that begins a statement becomes an empty line (``pass`` in a block), so line numbers stay. Missing metadata, ids
     and outputs do not matter. Raises ValueError, with a sentence for the student, where the data is not a
     notebook, of a format before 4, or without code cells.
     """
@@ -212,7 +212,9 @@ def _sections(markdown: str, steps: Sequence[Step]) -> _Task:
             raise CourseError(f"task.md has no section for step “{name}”.", f"Write “## Step {name}: …”.")
     for name in by_step:
         if name not in names:
-            raise CourseError(f"task.md has a section for a step “{name}” that exercise.toml lacks.", "Mend one of them.")
+            raise CourseError(
+                f"task.md has a section for a step “{name}” that exercise.toml lacks.", "Mend one of them."
+            )
     return _Task("\n\n".join(text for text in intro if text), by_step, rest)
 
 
@@ -257,7 +259,7 @@ def _joined(chunks: list[str]) -> str:
 
 
 def _owners(tree: ast.Module, steps: Sequence[Step]) -> dict[int, str]:
-    """The step of each top-level function or class that holds a blanked function; the first one where there are several."""
+    """The step of each top-level function or class that holds a blanked function; of several the first."""
     top = {node.name: node for node in tree.body if isinstance(node, (*FUNCTIONS, ast.ClassDef))}
     known = {name for name, _ in definitions(tree)}
     owners: dict[int, str] = {}
@@ -280,7 +282,9 @@ def _chunks(source: str, tree: ast.Module) -> list[tuple[list[ast.stmt], str]]:
             groups.append([node])
     ends = [_chunk_end(group[-1], lines) for group in groups]
     ends[-1:] = [len(lines)]
-    return [(group, "\n".join(lines[start:end])) for group, start, end in zip(groups, [0, *ends], ends)]
+    return [
+        (group, "\n".join(lines[start:end])) for group, start, end in zip(groups, [0, *ends[:-1]], ends, strict=True)
+    ]
 
 
 def _chunk_end(node: ast.stmt, lines: list[str]) -> int:

@@ -10,7 +10,7 @@ import ast
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 from grader.model.errors import CourseError
 
@@ -19,7 +19,7 @@ STUB_RAISE = "raise NotImplementedError"
 BEGIN_MARKER = "### BEGIN SOLUTION"
 END_MARKER = "### END SOLUTION"
 
-Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -138,7 +138,9 @@ def the_definition(tree: ast.Module, name: str) -> Function:
 def docstring_of(node: ast.AST) -> ast.Expr | None:
     """The statement that is the docstring of a module, class or function."""
     first = node.body[0] if getattr(node, "body", None) else None
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
     return first if is_text else None
 
 
@@ -170,7 +172,9 @@ def _bodies(source: str, blanked: Sequence[str]) -> list[Body]:
 def _body(node: Function, name: str, lines: list[str]) -> Body:
     docstring = docstring_of(node)
     if docstring is None:
-        raise CourseError(f"“{name}” has no docstring.", "A blanked function's docstring is what the learner works from.")
+        raise CourseError(
+            f"“{name}” has no docstring.", "A blanked function's docstring is what the learner works from."
+        )
     indent = _indent(lines[docstring.lineno - 1])
     if docstring.col_offset != len(indent.encode()):
         raise CourseError(f"The body of “{name}” begins on the line of its signature.", "Give it lines of its own.")

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from grader.logic.stub import (
@@ -57,10 +58,10 @@ def apply(source: str, variant: Variant) -> str:
 
     Each ``find`` must occur exactly once in the source. With ``replace``, each function of the replacement text
     takes the place of the source's function of that name, decorators and docstring included (without a docstring of its
-    own it keeps the source's); so does each method given in a ``class Name:`` body, and each assigned constant. Names that
-    the source lacks are helpers: functions, classes and constants come before the source's first definition, imports after its
-    imports, methods at the end of their class. Raises CourseError where that cannot be done, where the outcome is
-    not valid Python, and where it says the same as the source.
+    own it keeps the source's); so does each method given in a ``class Name:`` body, and each assigned constant.
+    Names that the source lacks are helpers: functions, classes and constants come before the source's first
+    definition, imports after its imports, methods at the end of their class. Raises CourseError where that cannot
+    be done, where the outcome is not valid Python, and where it says the same as the source.
     """
     edited = _spliced(source, _changes(source, variant).splices)
     try:
@@ -211,7 +212,7 @@ def _error(name: str, message: str, mend: str = "") -> CourseError:
 def _changes(source: str, variant: Variant) -> _Changes:
     changes = _replacement(source, variant) if variant.replace else _textual(source, variant)
     ordered = sorted(changes.splices)
-    for one, other in zip(ordered, ordered[1:]):
+    for one, other in pairwise(ordered):
         if one.overlaps(other):
             raise _error(variant.name, "two of its edits touch the same text")
     return changes

@@ -1,27 +1,28 @@
-"""What a submission is kept from doing, in eight layers, each of which may be missing and is then reported as missing.
+"""What a submission is kept from doing: eight layers, any of which may be missing on a system, and is then reported missing.
 
-    server = enter_server(readable, scratch)        # once, before anything big is loaded or a thread is started
-    ...                                             # load numpy, wait for a job
-    fresh_scratch(scratch)                          # between two jobs
+    enter_server(readable, scratch)             # once, before threads exist and before anything big is loaded
+    import numpy                                # what all submissions need; then wait for a job
     if os.fork() == 0:
-        child = enter_child(limits, scratch, readable, keep_fds)
-        ...                                         # only now the student's code
+        enter_child(limits, scratch, readable, keep_fds)
+        ...                                     # only now the student's code
+    fresh_scratch(scratch)                      # when the child and all that it left behind is gone
 
-Who is who. The server runs none of the student's code. Started by root it builds its root view with root's rights, then becomes
-the user nobody and takes a user namespace of its own, in which (and only there) it may go on mounting fresh scratch
-folders. Started by an ordinary user it takes the user namespace first and stays that user. The child keeps nobody's or
-that user's number, and loses every capability.
+Who is who. The server runs none of the student's code. Started by root, it builds its view of the files with root's rights,
+becomes the user nobody, and then takes a user namespace in which, and only there, it may go on mounting scratch folders. Started
+by an ordinary user, it takes the user namespace first and stays that user. The child keeps the server's user (a server that
+had to remain root hands over to nobody here) and loses every capability.
 
-A layer that this kernel refuses is left out of the list that a function returns; the rest still goes into force. `without` hides
-layers, so that tests can see each one work alone. Nothing here imports a POSIX-only module at the top: on other systems the
-module loads, takes what there is, and `probe()` says what is missing.
+A layer that cannot be had is left out of what a function returns; the others go into force all the same. `without` hides layers, so
+that tests can watch each one work alone. Nothing POSIX-only is imported at the top: on other systems this module loads, takes
+what there is, and `probe` says what there is not.
 
-Sources: the man pages namespaces(7), user_namespaces(7), pid_namespaces(7), mount_setattr(2), pivot_root(2), capabilities(7),
-landlock(7), seccomp(2), setrlimit(2); for the numbers, include/uapi of Linux.
+Sources: man pages namespaces(7), user_namespaces(7), pid_namespaces(7), mount_namespaces(7), pivot_root(2), mount_setattr(2),
+capabilities(7), landlock(7), seccomp(2), setrlimit(2), prctl(2). Constants are named as in the kernel's headers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -33,168 +34,166 @@ from collections.abc import Callable, Iterable, Set
 
 LAYERS = ("namespaces", "root", "user", "landlock", "seccomp", "rlimits", "environment", "descriptors")
 
-NOBODY = 65534  # the kernel's overflow id: owns nothing on any sound system
-SCRATCH_MB = 16
-SCRATCH_FILES = 4096
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
-PROBE_SECONDS = 5.0
+# The keys that `limits` may have: what setrlimit(2) calls it, and how many of its units make one of ours.
+LIMITS = {
+    "memory_mb": ("RLIMIT_AS", 2**20),
+    "cpu_seconds": ("RLIMIT_CPU", 1),
+    "file_mb": ("RLIMIT_FSIZE", 2**20),
+    "open_files": ("RLIMIT_NOFILE", 1),
+    "processes": ("RLIMIT_NPROC", 1),
+}
 
-NOTHING_HIDDEN: frozenset[str] = frozenset()
+NOBODY = 65534  # the kernel's overflow id, which owns nothing on a sound system
+SCRATCH_MB, SCRATCH_FILES = 16, 4096
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
+PROBE_SECONDS, OPEN_FILES_IN_PROBE = 5.0, 64
+NOTHING: frozenset[str] = frozenset()
 
 
 class Refused(Exception):
-    """A layer cannot be had; the text says why, in words for a person."""
+    """A layer cannot be had; the text says why, for a person."""
 
 
 class _Taken:
     """Which layers went into force, and why the others did not."""
 
     def __init__(self, without: Set[str]):
+        self.missing = dict.fromkeys(without, "hidden by the caller")
         self.held: list[str] = []
-        self.missing: dict[str, str] = {}
-        self._without = without
 
     def take(self, layer: str, step: Callable[..., None], *arguments) -> None:
-        if layer in self._without:
-            self.missing[layer] = "hidden by the caller"
+        if layer in self.missing:
             return
         try:
             step(*arguments)
-        except (Refused, OSError, ImportError, AttributeError, ValueError) as why:
+        except (Refused, OSError, ImportError, ValueError) as why:
             self.missing[layer] = str(why)
         else:
             self.held.append(layer)
 
-    def __contains__(self, layer: str) -> bool:
-        return layer in self.held
+
+class _scratch:
+    """What the server knows of its scratch folder; children inherit it."""
+
+    is_mounted = False  # in a mount namespace of our own, so that mounting touches nobody else
+    owner = (-1, -1)  # user and group that the child will have
+    identity: tuple[int, int] | None = None  # device and inode of a folder that is not mounted
 
 
-class _Server:
-    """What the server knows of its scratch folder, inherited by its children."""
-
-    scratch_is_ours = False  # a tmpfs in a mount namespace of our own
-    scratch_owner = (-1, -1)  # -1: leave it, see chown(2)
-    scratch_identity: tuple[int, int] | None = None  # device and inode of a plain folder
+# ------------------------------------------------------------------------------------------------------------ what others call
 
 
-# ---------------------------------------------------------------------------------------------- the face of this module
-
-
-def enter_server(readable: list[str], scratch: str, without: Set[str] = NOTHING_HIDDEN) -> list[str]:
-    """Take the layers that hold for a server and all its children ("namespaces", "root"); return those in force.
+def enter_server(readable: list[str], scratch: str, without: Set[str] = NOTHING) -> list[str]:
+    """Take the layers that a server and all its children share; return those in force, of "namespaces" and "root".
 
     With "namespaces" the caller is process 1 of a new pid namespace when this returns: the function forks, and the process that
-    called it closes all its descriptors, waits, and exits with the status of process 1 (128 + n for signal n). It dies with
-    the *thread* that started it and process 1 dies with it, so start the server from a thread that stays.
+    called it closes every descriptor, waits, and exits with process 1's status (128 + n for signal n). It dies with the
+    *thread* that started it, and process 1 dies with it; start the server from a thread that stays.
 
-    readable: files and folders that exist under their own paths in the new root, read-only; missing ones are passed over, symbolic
-        links on the way are reproduced. ValueError when one is "/" or lies in the scratch folder.
-    scratch: an absolute path; empty, writable, the only place of its kind.
+    readable: files and folders, read-only under their own paths. Symbolic links on the way are reproduced; what is not there, or
+        not for this user, is passed over.
+    scratch: becomes empty, writable by the child, and the only such place. On disk it need not exist; where no view of the
+        files can be had it is made there, and must be empty.
 
-    Call it before threads exist (the kernel gives no user namespace to a process with threads). Open descriptors stay open.
+    The working directory is "/" afterwards and descriptors stay open. Call it before threads exist: a process with threads gets no user
+    namespace. Raises ValueError for readable paths that are "/" or in the scratch folder, OSError when there is no scratch folder.
     """
-    taken = _Taken(without)
-    paths = [os.path.abspath(path) for path in readable]
-    view = _plan_view(paths, os.path.abspath(scratch))
-    _Server.scratch_owner = _owner_to_be(without)
-    own_proc = _open_own_proc()
-    try:
-        taken.take("namespaces", _separate, own_proc)
-        taken.take("root", _enter_view, view, own_proc)
-        _Server.scratch_is_ours = "root" in taken
-        if not _Server.scratch_is_ours:
-            _make_folder(scratch)
-        if "user" not in without:
-            _give_up_root(paths, own_proc)
-    finally:
-        if own_proc >= 0:
-            os.close(own_proc)
-    if "namespaces" in taken:
-        _become_process_one()
-    if sys.platform == "linux":
-        _prctl("PR_SET_DUMPABLE", PR_SET_DUMPABLE, 0)
-        _filter_template()  # so that every child inherits it ready-made
-    return taken.held
+    return _enter_server(readable, scratch, without).held
 
 
 def fresh_scratch(scratch: str) -> None:
-    """In the server, between two jobs, when no process of the last one is left: an empty scratch folder again.
+    """An empty scratch folder again; in the server, when no process of the last job is left.
 
-    A new tmpfs where the server may mount one, else the same folder emptied. Raises OSError when that fails, also when the folder
-    was exchanged for another one; the server should then end.
+    A new tmpfs where the server may mount one, else the same folder emptied. Raises OSError when that fails, or when another folder
+    stands in its place; the server should end then.
     """
-    if _Server.scratch_is_ours:
-        try:
-            _libc().umount2(os.fsencode(scratch), MNT_DETACH)  # fails the first time when the view was built by root: that
-            _mount_scratch(scratch)  # mount is locked against the user namespace (mount_namespaces(7)), and gets covered
-            return
-        except Refused:
-            pass
-    _check_identity(scratch)
+    if _scratch.is_mounted:
+        # Root's own scratch mount is locked against the user namespace and only gets covered: mount_namespaces(7).
+        _libc().umount2(os.fsencode(scratch), MNT_DETACH)
+        with contextlib.suppress(Refused):
+            return _mount_scratch(scratch)
+    if _identity(scratch) != _scratch.identity and not _scratch.is_mounted:
+        raise OSError(errno.ESTALE, "not the scratch folder that the server made", scratch)
     _empty(scratch)
 
 
 def enter_child(
-    limits: dict, scratch: str, readable: list[str], keep_fds: Iterable[int], without: Set[str] = NOTHING_HIDDEN
+    limits: dict, scratch: str, readable: list[str], keep_fds: Iterable[int], without: Set[str] = NOTHING
 ) -> list[str]:
-    """In the forked child right before the student's code: take all other layers and return those that this call took.
+    """Take all the other layers, in a forked child, right before the student's code; return those that this call took.
 
-    limits: any of the keys of `LIMITS`; None or a missing key leaves that limit alone. `memory_mb` counts the whole address space,
-        what the server has mapped included.
-    readable: what Landlock lets be read, in general what `enter_server` was given; scratch is where it lets write, and the
-        working directory from now on.
-    keep_fds: every other descriptor is closed; 0, 1 and 2 lead to the null device unless named here.
+    limits: see LIMITS; a missing key or None leaves that limit alone. `memory_mb` counts the whole address space, with what the
+        server has loaded.
+    scratch: the working directory from now on, and for Landlock the one place to write. readable: for Landlock the places to
+        read, as a rule what enter_server was given.
+    keep_fds: all other descriptors are closed; of 0, 1 and 2 those not named lead to the null device.
 
-    Afterwards there is no way back, no new process or thread, no socket, and no signal to anyone else. Inherited sockets can be
-    used with os.read and os.write alone. Raises OSError when the scratch folder is not there, KeyError for an unknown limit.
+    Afterwards there is no way back: no new process or thread, no socket, no signal to another process. An inherited socket serves
+    os.read and os.write only. Raises OSError when the scratch folder cannot be entered, KeyError for an unknown limit.
     """
     return _enter_child(limits, scratch, readable, keep_fds, without).held
 
 
-def probe(without: Set[str] = NOTHING_HIDDEN) -> dict[str, str]:
-    """For each layer an empty string when it holds on this system, else why not.
+def probe(without: Set[str] = NOTHING) -> dict[str, str]:
+    """For each of LAYERS an empty string when it holds on this system, else why not.
 
-    Forks a process that takes all layers and then tries what each of them is to stop. Asked once per process.
+    A forked process takes them all and then attempts what each is to stop. Done once per process and `without`.
     """
     return dict(_probe(frozenset(without)))
 
 
+def _enter_server(readable: list[str], scratch: str, without: Set[str]) -> _Taken:
+    readable, scratch = [os.path.abspath(path) for path in readable], os.path.abspath(scratch)
+    _check_paths(readable, scratch)
+    _scratch.owner = _ids_of_child(without)
+    taken = _Taken(without)
+    with _own_proc() as own_proc:
+        taken.take("namespaces", _separate, own_proc)
+        taken.take("root", _enter_view, readable, scratch, own_proc)
+        _scratch.is_mounted = "root" in taken.held
+        if not _scratch.is_mounted:
+            _make_folder(scratch)
+        if "user" not in without:
+            _give_up_root(readable, own_proc)
+    if "namespaces" in taken.held:
+        _become_process_one()
+    if sys.platform == "linux":
+        _prctl("to hide memory", PR_SET_DUMPABLE, 0)
+    if "seccomp" not in without:
+        with contextlib.suppress(Refused):
+            _filter_program()  # assembled once, inherited by every child
+    return taken
+
+
 def _enter_child(limits, scratch, readable, keep_fds, without) -> _Taken:
     taken = _Taken(without)
+    taken.take("landlock", _restrict_files, readable, scratch)  # first, for its ruleset is a descriptor
     taken.take("descriptors", _close_descriptors, keep_fds)
     taken.take("environment", _clear_environment)
     os.chdir(scratch)
     taken.take("user", _become_powerless, readable)
     if sys.platform == "linux":
-        _die_with_parent()
-    taken.take("landlock", _restrict_files, readable, scratch)
+        _die_with_parent()  # only now: the kernel forgets it when the user changes
     taken.take("rlimits", _limit_resources, limits)
-    taken.take("seccomp", _filter_system_calls)  # last: the steps before need some of what it refuses
+    taken.take("seccomp", _filter_system_calls)  # last, for it refuses what the others need
     return taken
 
 
-# -------------------------------------------------------------------------------------------------- talking to the kernel
+# ----------------------------------------------------------------------------------------------------------- asking the kernel
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
-PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 24, 38, 39, 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 SIGKILL = 9
-
-SYS_PIVOT_ROOT, SYS_CAPGET, SYS_CAPSET = "pivot_root", "capget", "capset"
-SYS_CLOSE_RANGE, SYS_MOUNT_SETATTR = 436, 442  # new calls have had one number on all machines since 424
-SYS_LANDLOCK_CREATE_RULESET, SYS_LANDLOCK_ADD_RULE, SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446
 
 
 @functools.cache
-def _libc():
+def _libc() -> ctypes.CDLL:
     if sys.platform != "linux":
-        raise Refused(f"only Linux has it, this is {sys.platform}")
+        raise Refused(f"only Linux has this layer, and this is {sys.platform}")
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    libc.syscall.argtypes = [ctypes.c_long] * 7
+    libc.syscall.argtypes, libc.syscall.restype = [ctypes.c_long] * 7, ctypes.c_long
     libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-    libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
-    libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
     return libc
 
 
@@ -205,51 +204,54 @@ def _checked(result: int, what: str) -> int:
     return result
 
 
-def _system_call(what: str, call: int | str, *arguments: int) -> int:
-    number = call if isinstance(call, int) else _number(call)
-    return _checked(_libc().syscall(number, *arguments, *[0] * (6 - len(arguments))), what)
+def _system_call(what: str, name: str, *arguments: int) -> int:
+    return _checked(_libc().syscall(_number(name), *arguments, *[0] * (6 - len(arguments))), what)
 
 
-def _prctl(what: str, option: int, argument: int = 0, second: int = 0) -> int:
-    return _checked(_libc().prctl(option, argument, second, 0, 0), what)
-
-
-def _address(buffer) -> int:
-    return ctypes.addressof(buffer)
+def _prctl(what: str, option: int, argument: int, second: int = 0) -> None:
+    _checked(_libc().prctl(option, argument, second, 0, 0), what)
 
 
 def _die_with_parent() -> None:
-    _prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL)
+    _prctl("to die with the parent", PR_SET_PDEATHSIG, SIGKILL)
 
 
-# ------------------------------------------------------------------------------------------------------------ namespaces
+def _no_new_privileges() -> None:
+    """What Landlock and seccomp demand of a process without CAP_SYS_ADMIN."""
+    _prctl("no_new_privs", PR_SET_NO_NEW_PRIVS, 1)
+
+
+# ------------------------------------------------------------------------------------------------------------------ namespaces
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-CAP_SYS_ADMIN = 21
+CAP_SYS_ADMIN = 1 << 21
 
 
-def _unshare(what: str, flags: int) -> None:
+def _unshare(flags: int, what: str) -> None:
     _checked(_libc().unshare(flags), what)
 
 
 def _separate(own_proc: int) -> None:
-    """New pid, network (its loopback stays down), ipc and uts namespaces; the pid one counts from the next fork."""
-    _need_privilege(own_proc)
-    _unshare("new pid, net, ipc and uts namespaces", CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
-    _libc().sethostname(b"sandbox", 7)  # the machine's name is nobody's business; no matter if it fails
+    """New pid, net (its loopback stays down), ipc and uts namespaces. The pid namespace counts from the next fork on."""
+    _gain_privilege(own_proc)
+    _unshare(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, "pid, net, ipc and uts namespaces")
+    _libc().sethostname(b"sandbox", 7)  # the machine's own name would be copied
 
 
-def _need_privilege(own_proc: int) -> None:
-    """The right to mount and unshare: at hand (root, or taken before), else as master of a new user namespace."""
-    if not any(_capabilities()[0] >> CAP_SYS_ADMIN & 1 for _ in (0,)):
+def _gain_privilege(own_proc: int) -> None:
+    """The right to mount and to unshare: at hand already, or else as master of a new user namespace."""
+    if not _capabilities() & CAP_SYS_ADMIN:
         _enter_user_namespace(own_proc)
 
 
 def _enter_user_namespace(own_proc: int) -> None:
-    """A user namespace that knows one user, the caller, under the number that it has outside."""
+    """A user namespace that knows one user, the caller, by the same number as outside."""
+    if own_proc < 0:
+        raise Refused("there is no /proc, which a user namespace is set up through")
     uid, gid = os.geteuid(), os.getegid()
-    _unshare("user namespaces", CLONE_NEWUSER)
+    _prctl("access to /proc/self", PR_SET_DUMPABLE, 1)  # a process that changed its user has lost it
+    _unshare(CLONE_NEWUSER, "user namespaces")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         handle = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=own_proc)
         try:
@@ -258,9 +260,638 @@ def _enter_user_namespace(own_proc: int) -> None:
             os.close(handle)
 
 
-def _open_own_proc() -> int:
-    """A handle on /proc/self, which can be used after /proc is gone; -1 where there is none."""
+@contextlib.contextmanager
+def _own_proc():
+    """A handle on /proc/self that outlives the change of root; -1 where there is none."""
+    handle = -1
+    with contextlib.suppress(OSError):
+        handle = os.open("/proc/self", os.O_RDONLY)
     try:
-        return os.open("/proc/self", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (OSError, AttributeError):
-        return -1
+        yield handle
+    finally:
+        if handle >= 0:
+            os.close(handle)
+
+
+def _become_process_one() -> None:
+    _die_with_parent()
+    child = os.fork()
+    if child == 0:
+        _die_with_parent()
+    else:
+        _wait_and_exit(child)
+
+
+def _wait_and_exit(child: int) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _close_range(0, LAST_DESCRIPTOR)  # so that pipes end when process 1 does
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os._exit(status if status >= 0 else 128 - status)
+
+
+# ------------------------------------------------------------------------------------------------------------ view of the files
+
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+MNT_DETACH, AT_FDCWD, AT_RECURSIVE = 2, -100, 0x8000
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+BASE = "/proc"  # where the view is put together: a folder that is everywhere, and that nobody needs any more
+
+
+def _check_paths(readable: list[str], scratch: str) -> None:
+    folder = os.path.realpath(scratch)
+    for path in map(os.path.realpath, readable):
+        if os.path.dirname(path) == path:
+            raise ValueError("a view that holds everything is none: / is among the readable paths")
+        if _is_within(path, folder):
+            raise ValueError(f"{path} is in the scratch folder, which would hide it")
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
+
+
+def _enter_view(readable: list[str], scratch: str, own_proc: int) -> None:
+    """A new root: the readable paths, three devices, the scratch folder, and no more; undone when a part of it is refused."""
+    _gain_privilege(own_proc)
+    _unshare(CLONE_NEWNS, "a mount namespace")
+    _mount(None, "/", None, MS_REC | MS_PRIVATE)
+    _mount("tmpfs", BASE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
+    umask = os.umask(0o022)
+    try:
+        _furnish(readable, scratch)
+        _pivot()
+    except BaseException:
+        _libc().umount2(BASE.encode(), MNT_DETACH)
+        raise
+    finally:
+        os.umask(umask)
+        os.chdir("/")
+
+
+def _furnish(readable: list[str], scratch: str) -> None:
+    links: dict[str, str] = {}
+    places = _without_nested(_resolve(path, links) for path in readable if os.path.exists(path))
+    scratch = _resolve(scratch, links)
+    for link, target in links.items():
+        if not any(_is_within(link, place) for place in places):
+            os.makedirs(os.path.dirname(BASE + link), exist_ok=True)
+            os.symlink(target, BASE + link)
+    for place in places:
+        _bind(place, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+    for device in DEVICES:
+        with contextlib.suppress(Refused, OSError):  # a missing device takes no protection away
+            _bind(device, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
+    os.makedirs(BASE + scratch, exist_ok=True)
+    _seal(BASE, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+    _mount_scratch(BASE + scratch)
+
+
+def _resolve(path: str, links: dict[str, str]) -> str:
+    """The path without symbolic links; those met on the way are added to `links`."""
+    place, parts = "/", path.split("/")
+    while parts:
+        part = parts.pop(0)
+        here = os.path.join(place, part)
+        if part == "..":
+            place = os.path.dirname(place)
+        elif part and part != "." and os.path.islink(here):
+            links[here] = os.readlink(here)
+            parts = links[here].split("/") + parts
+            place = "/" if os.path.isabs(links[here]) else place
+        elif part and part != ".":
+            place = here
+    return place
+
+
+def _without_nested(places: Iterable[str]) -> list[str]:
+    kept: list[str] = []
+    for place in sorted(set(places), key=len):
+        if not any(_is_within(place, folder) for folder in kept):
+            kept.append(place)
+    return kept
+
+
+def _bind(place: str, attributes: int) -> None:
+    target = BASE + place
+    if os.path.isdir(place):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o444))
+    _mount(place, target, None, MS_BIND | MS_REC)
+    _seal(target, attributes, AT_RECURSIVE)
+
+
+def _seal(place: str, attributes: int, flags: int = 0) -> None:
+    path = ctypes.create_string_buffer(os.fsencode(place))
+    attr = ctypes.create_string_buffer(struct.pack("QQQQ", attributes, 0, 0, 0), 32)  # struct mount_attr
+    addresses = ctypes.addressof(path), flags, ctypes.addressof(attr)
+    _system_call(f"to seal {place}", "mount_setattr", AT_FDCWD, *addresses, 32)
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    texts = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    _checked(_libc().mount(*texts, flags, options.encode()), f"to mount {source or 'privately'} at {target}")
+
+
+def _pivot() -> None:
+    """Make BASE the root and let go of the old one; pivot_root(2) explains the two dots."""
+    os.chdir(BASE)
+    dot = ctypes.create_string_buffer(b".")
+    _system_call("a new root", "pivot_root", ctypes.addressof(dot), ctypes.addressof(dot))
+    _checked(_libc().umount2(b".", MNT_DETACH), "to let go of the old root")
+
+
+# --------------------------------------------------------------------------------------------------------------- scratch folder
+
+
+def _mount_scratch(place: str) -> None:
+    uid, gid = _scratch.owner
+    options = f"size={SCRATCH_MB}m,nr_inodes={SCRATCH_FILES},mode=0700,uid={uid},gid={gid}"
+    _mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+
+
+def _make_folder(scratch: str) -> None:
+    os.makedirs(scratch, exist_ok=True)
+    if os.listdir(scratch):
+        raise OSError(errno.ENOTEMPTY, "the scratch folder has to be empty, for it will be emptied", scratch)
+    if _scratch.owner == (NOBODY, NOBODY) and os.geteuid() == 0:
+        os.chown(scratch, *_scratch.owner)
+    os.chmod(scratch, 0o700)
+    _scratch.identity = _identity(scratch)
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    found = os.lstat(folder)
+    return found.st_dev, found.st_ino
+
+
+def _empty(folder: str) -> None:
+    """Empty it level by level: subfolders move up and are never descended into, so no depth can exhaust anything."""
+    os.chmod(folder, 0o700)
+    while entries := os.listdir(folder):
+        for name in entries:
+            path = os.path.join(folder, name)
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for inner in os.listdir(path):
+                os.rename(os.path.join(path, inner), os.path.join(folder, os.urandom(16).hex()))
+            os.rmdir(path)
+
+
+# ------------------------------------------------------------------------------------------------------- user and capabilities
+
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _ids_of_child(without: Set[str]) -> tuple[int, int]:
+    if not hasattr(os, "geteuid"):
+        return -1, -1
+    return (NOBODY, NOBODY) if os.geteuid() == 0 and "user" not in without else (os.geteuid(), os.getegid())
+
+
+def _give_up_root(readable: list[str], own_proc: int) -> None:
+    """In a server started by root: become nobody, and then master of a user namespace of one's own, for the scratch mounts.
+
+    What of it is refused is left; the child tries again and reports, and fresh_scratch knows another way.
+    """
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return
+    with contextlib.suppress(Refused, OSError):
+        _leave_root(readable)
+        _enter_user_namespace(own_proc)
+        if _scratch.is_mounted:
+            _unshare(CLONE_NEWNS, "a mount namespace")
+
+
+def _leave_root(readable: list[str]) -> None:
+    """Become nobody for good; Refused, with nothing changed, when nobody could not read the readable paths."""
+    groups, gid = os.getgroups(), os.getegid()
+    os.setgroups([])
+    os.setresgid(-1, NOBODY, -1)
+    os.setresuid(-1, NOBODY, -1)
+    closed = [path for path in readable if not _can_read(path)]
+    os.setresuid(-1, 0, -1)
+    if closed:
+        os.setresgid(-1, gid, -1)
+        os.setgroups(groups)
+        raise Refused(f"the user nobody cannot read {closed[0]}")
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def _can_read(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    except OSError:
+        pass  # it is not there, for no user
+    return True
+
+
+def _become_powerless(readable: list[str]) -> None:
+    """Not root, no capabilities, none to be gained, memory hidden from others. What can be dropped is, even when a part fails."""
+    for capability in range(64):
+        if _libc().prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break  # past the last one, or without the right to, and then it does not matter
+    _no_new_privileges()
+    try:
+        if os.geteuid() == 0:
+            _leave_root(readable)
+    finally:
+        _libc().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        _drop_capabilities()
+        _prctl("to hide memory", PR_SET_DUMPABLE, 0)
+
+
+def _capability_call(name: str, sets: bytes) -> bytes:
+    header = ctypes.create_string_buffer(struct.pack("Ii", _LINUX_CAPABILITY_VERSION_3, 0), 8)
+    data = ctypes.create_string_buffer(sets, 24)
+    _system_call(name, name, ctypes.addressof(header), ctypes.addressof(data))
+    return data.raw
+
+
+def _drop_capabilities() -> None:
+    _capability_call("capset", bytes(24))
+
+
+def _capabilities() -> int:
+    """All bits that are effective or permitted."""
+    low, low_permitted, _, high, high_permitted, _ = struct.unpack("6I", _capability_call("capget", bytes(24)))
+    return low | low_permitted | (high | high_permitted) << 32
+
+
+# -------------------------------------------------------------------------------------------------------------------- Landlock
+
+LANDLOCK_CREATE_RULESET_VERSION, LANDLOCK_RULE_PATH_BENEATH = 1, 1
+ACCESS_FS_BITS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15}  # and 16 from ABI 5 on
+(
+    ACCESS_FS_EXECUTE, ACCESS_FS_WRITE_FILE, ACCESS_FS_READ_FILE, ACCESS_FS_READ_DIR, ACCESS_FS_REMOVE_DIR,
+    ACCESS_FS_REMOVE_FILE, ACCESS_FS_MAKE_CHAR, ACCESS_FS_MAKE_DIR, ACCESS_FS_MAKE_REG, ACCESS_FS_MAKE_SOCK,
+    ACCESS_FS_MAKE_FIFO, ACCESS_FS_MAKE_BLOCK, ACCESS_FS_MAKE_SYM, ACCESS_FS_REFER, ACCESS_FS_TRUNCATE, ACCESS_FS_IOCTL_DEV,
+) = (1 << bit for bit in range(16))  # fmt: skip
+ACCESS_NET_BIND_TCP, ACCESS_NET_CONNECT_TCP = 1, 2
+SCOPE_ABSTRACT_UNIX_SOCKET, SCOPE_SIGNAL = 1, 2
+
+READ = ACCESS_FS_READ_FILE | ACCESS_FS_READ_DIR
+CHANGE = (
+    ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE | ACCESS_FS_MAKE_REG | ACCESS_FS_MAKE_DIR | ACCESS_FS_MAKE_SYM
+    | ACCESS_FS_REMOVE_FILE | ACCESS_FS_REMOVE_DIR | ACCESS_FS_REFER
+)  # fmt: skip
+OF_FILES = ACCESS_FS_READ_FILE | ACCESS_FS_WRITE_FILE | ACCESS_FS_TRUNCATE  # the rights that a rule on a file may name
+
+
+class _ruleset:
+    """The rules that the server made for its next child: a rule holds on to an inode, and fresh_scratch makes a new one."""
+
+    descriptor = -1
+    readable: list[str] = []
+    scratch = ""
+
+
+def _prepare_ruleset(readable: list[str], scratch: str) -> None:
+    """So that a child of the server has one call left to make."""
+    if _ruleset.descriptor >= 0:
+        os.close(_ruleset.descriptor)
+    _ruleset.descriptor = -1
+    with contextlib.suppress(Refused):
+        _ruleset.descriptor = _make_ruleset(readable, scratch)
+    _ruleset.readable, _ruleset.scratch = readable, scratch
+
+
+def _restrict_files(readable: list[str], scratch: str) -> None:
+    if _ruleset.descriptor < 0 or (readable, scratch) != (_ruleset.readable, _ruleset.scratch):
+        _prepare_ruleset(readable, scratch)
+    _no_new_privileges()
+    _system_call("Landlock's rules", "landlock_restrict_self", _ruleset.descriptor)
+
+
+def _make_ruleset(readable: list[str], scratch: str) -> int:
+    """Everything this kernel's Landlock can refuse is refused, but reading `readable` and the devices, and using `scratch`."""
+    abi = _system_call("Landlock", "landlock_create_ruleset", 0, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    files = (1 << ACCESS_FS_BITS_BY_ABI.get(abi, 16)) - 1
+    network = ACCESS_NET_BIND_TCP | ACCESS_NET_CONNECT_TCP if abi >= 4 else 0
+    scope = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL if abi >= 6 else 0
+    attr = ctypes.create_string_buffer(struct.pack("QQQ", files, network, scope), 24)  # older kernels accept trailing zeros
+    ruleset = _system_call("a Landlock ruleset", "landlock_create_ruleset", ctypes.addressof(attr), 24)
+    for path in readable:
+        _allow(ruleset, path, READ)
+    for device in DEVICES:
+        _allow(ruleset, device, READ | ACCESS_FS_WRITE_FILE)
+    _allow(ruleset, scratch, (READ | CHANGE) & files)
+    return ruleset
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # what cannot be opened here will not be later
+    try:
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            rights &= OF_FILES
+        attr = ctypes.create_string_buffer(struct.pack("=Qi", rights, handle), 12)  # struct landlock_path_beneath_attr
+        _system_call("a Landlock rule", "landlock_add_rule", ruleset, LANDLOCK_RULE_PATH_BENEATH, ctypes.addressof(attr))
+    finally:
+        os.close(handle)
+
+
+# ------------------------------------------------------------------------------------- limits, environment, open descriptors
+
+
+def _limit_resources(limits: dict) -> None:
+    """Soft and hard limits alike, so that nothing can be raised again; nothing is raised above what holds already."""
+    import resource
+
+    wanted = {"RLIMIT_CORE": 0}
+    for key, amount in limits.items():
+        name, unit = LIMITS[key]
+        if amount is not None:
+            wanted[name] = int(-(-amount // 1)) * unit
+    for name, amount in wanted.items():
+        which = getattr(resource, name)
+        hard = resource.getrlimit(which)[1]
+        amount = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+        resource.setrlimit(which, (amount, amount))
+
+
+def _clear_environment() -> None:
+    for name in list(os.environ):
+        if not _may_stay(name):
+            del os.environ[name]
+
+
+def _may_stay(name: str) -> bool:
+    return name in ("PATH", "LANG", "HOME") or name.endswith("_NUM_THREADS")
+
+
+LAST_DESCRIPTOR = 2**32 - 1
+
+
+def _close_descriptors(keep: Iterable[int]) -> None:
+    kept = set(keep)
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in {0, 1, 2} - kept - {null}:
+        os.dup2(null, standard)
+    first = 3
+    for last in sorted(descriptor for descriptor in kept if descriptor > 2) + [LAST_DESCRIPTOR + 1]:
+        if first < last:
+            _close_range(first, last - 1)
+        first = last + 1
+
+
+def _close_range(first: int, last: int) -> None:
+    try:
+        _system_call("close_range", "close_range", first, last)
+    except Refused:
+        limit = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else 2048
+        os.closerange(first, min(last + 1, limit))
+
+
+# ------------------------------------------------------------------------------------------------------- numbers of system calls
+
+# On x86-64 and on 64-bit ARM (None: it has no such call); a single number is the same on all machines.
+NUMBERS: dict[str, int | tuple[int | None, int | None]] = {
+    # new processes and programs
+    "fork": (57, None), "vfork": (58, None), "clone": (56, 220), "clone3": 435, "execve": (59, 221), "execveat": (322, 281),
+    # sockets
+    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
+    "accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "recvmsg": (47, 212), "recvmmsg": (299, 243),
+    # other processes
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "sched_setaffinity": (203, 122), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30), "migrate_pages": (256, 238),
+    "move_pages": (279, 239), "pidfd_send_signal": 424, "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440,
+    "process_mrelease": 448,
+    # mounts and namespaces
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "unshare": (272, 97),
+    "setns": (308, 268), "swapon": (167, 224), "swapoff": (168, 225), "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265), "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+    "fspick": 433, "mount_setattr": 442,
+    # the kernel itself
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": 425,
+    "io_uring_enter": 426, "io_uring_register": 427, "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
+    "kexec_file_load": (320, 294), "reboot": (169, 142), "memfd_create": (319, 279), "memfd_secret": 447,
+    "seccomp": (317, 277), "setrlimit": (160, 164), "sethostname": (170, 161), "setdomainname": (171, 162),
+    "settimeofday": (164, 170), "clock_settime": (227, 112), "adjtimex": (159, 171), "clock_adjtime": (305, 266),
+    "syslog": (103, 116), "quotactl": (179, 60), "quotactl_fd": 443, "acct": (163, 89), "vhangup": (153, 58),
+    "fanotify_init": (300, 262), "personality": (135, 92), "lookup_dcookie": (212, 18), "nfsservctl": (180, 42),
+    "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None), "uselib": (134, None), "sync": (162, 81),
+    # memory and queues that outlive a process
+    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "semop": (65, 193),
+    "semctl": (66, 191), "semtimedop": (220, 192), "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188),
+    "msgctl": (71, 187), "mq_open": (240, 180), "mq_unlink": (241, 181),
+}  # fmt: skip
+LAST_KNOWN_NUMBER = 462  # mseal, Linux 6.10: what came after it was not looked at, so it is not there
+
+# Refused with some arguments only, or needed by this module.
+PARTLY_REFUSED: dict[str, int | tuple[int | None, int | None]] = {
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "ioctl": (16, 29), "fcntl": (72, 25), "prlimit64": (302, 261),
+}  # fmt: skip
+NEVER_REFUSED: dict[str, int | tuple[int | None, int | None]] = {
+    "capget": (125, 90), "capset": (126, 91), "close_range": 436, "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445, "landlock_restrict_self": 446,
+}  # fmt: skip
+MACHINES = ("x86_64", "aarch64")
+
+
+def _number(name: str) -> int | None:
+    known = NUMBERS.get(name) or PARTLY_REFUSED.get(name) or NEVER_REFUSED[name]
+    return known if isinstance(known, int) else known[_machine()]
+
+
+def _machine() -> int:
+    """Which column of the tables holds here."""
+    machine = os.uname().machine
+    if machine not in MACHINES or struct.calcsize("P") != 8:
+        raise Refused(f"the system calls of {machine} with {8 * struct.calcsize('P')} bits are not in the table")
+    return MACHINES.index(machine)
+
+
+# --------------------------------------------------------------------------------------------------------------------- seccomp
+
+SECCOMP_MODE_FILTER = 2
+SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
+AUDIT_ARCH = (0xC000003E, 0xC00000B7)
+X32_SYSCALL_BIT = 0x40000000
+BPF_LOAD, BPF_JUMP_IF_EQUAL, BPF_JUMP_IF_AT_LEAST, BPF_RETURN = 0x20, 0x15, 0x35, 0x06  # loads a word of struct seccomp_data
+OFFSET_NUMBER, OFFSET_ARCH, OFFSET_ARGUMENTS = 0, 4, 16
+OWN_PID = "own pid"  # stands in the program for a number that is known in the child only
+
+TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP = 0x5412, 0x541C, 0x8901, 0x8902  # type into the terminal; choose who gets SIGIO
+F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
+
+Instruction = tuple[int, int, int, "int | str"]  # code, jump if true, jump if false, operand
+
+
+def _return(value: int) -> list[Instruction]:
+    return [(BPF_RETURN, 0, 0, value)]
+
+
+ALLOW, KILL = _return(SECCOMP_RET_ALLOW), _return(SECCOMP_RET_KILL_PROCESS)
+REFUSE, UNKNOWN = _return(SECCOMP_RET_ERRNO | errno.EPERM), _return(SECCOMP_RET_ERRNO | errno.ENOSYS)
+
+
+def _load_argument(index: int, half: int = 0) -> Instruction:
+    return BPF_LOAD, 0, 0, OFFSET_ARGUMENTS + 8 * index + 4 * half  # both machines put the low half first
+
+
+def _allow_only(index: int, value: int | str) -> list[Instruction]:
+    return [_load_argument(index), (BPF_JUMP_IF_EQUAL, 0, 1, value), *ALLOW, *REFUSE]
+
+
+def _allow_null(index: int) -> list[Instruction]:
+    return [_load_argument(index), (BPF_JUMP_IF_EQUAL, 0, 3, 0), _load_argument(index, 1), (BPF_JUMP_IF_EQUAL, 0, 1, 0)] + ALLOW + REFUSE
+
+
+def _refuse_values(index: int, values: tuple[int, ...]) -> list[Instruction]:
+    tests = [(BPF_JUMP_IF_EQUAL, len(values) - nth, 0, value) for nth, value in enumerate(values)]
+    return [_load_argument(index), *tests, *ALLOW, *REFUSE]
+
+
+def _verdicts() -> dict[int | None, list[Instruction]]:
+    """What to do about each number that is not simply allowed."""
+    verdicts = {_number(name): REFUSE for name in NUMBERS}
+    verdicts[_number("clone3")] = UNKNOWN  # its flags are out of a filter's reach; libc falls back to clone
+    for name in ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
+        verdicts[_number(name)] = _allow_only(0, OWN_PID)  # abort() still works
+    verdicts[_number("prlimit64")] = _allow_null(2)  # asking is free, setting is not, whoever's limit it is
+    verdicts[_number("ioctl")] = _refuse_values(1, (TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP))
+    verdicts[_number("fcntl")] = _refuse_values(1, (F_SETOWN, F_SETSIG, F_SETOWN_EX))
+    return verdicts
+
+
+def _search(cases: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
+    """A binary search for the last case that begins at or below the number loaded.
+
+    The kernel runs a new filter once for every number there is (its cache of what is always allowed), so depth counts twice.
+    """
+    if len(cases) == 1:
+        return cases[0][1]
+    middle = len(cases) // 2
+    below = _search(cases[:middle])
+    return [(BPF_JUMP_IF_AT_LEAST, len(below), 0, cases[middle][0]), *below, *_search(cases[middle:])]
+
+
+@functools.cache
+def _filter_program() -> tuple[bytes, list[int]]:
+    """The program as struct sock_filter, and the offsets at which the own pid is to be put."""
+    verdicts = _verdicts()
+    cases = [(0, ALLOW)]
+    for number in range(LAST_KNOWN_NUMBER + 1):
+        verdict = verdicts.get(number, ALLOW)
+        if verdict != cases[-1][1]:
+            cases.append((number, verdict))
+    cases += [(LAST_KNOWN_NUMBER + 1, UNKNOWN), (X32_SYSCALL_BIT, KILL)]
+    right_machine = [(BPF_LOAD, 0, 0, OFFSET_ARCH), (BPF_JUMP_IF_EQUAL, 1, 0, AUDIT_ARCH[_machine()]), *KILL]
+    program = [*right_machine, (BPF_LOAD, 0, 0, OFFSET_NUMBER), *_search(cases)]
+    code = b"".join(struct.pack("HBBI", *line[:3], 0 if line[3] == OWN_PID else line[3]) for line in program)
+    return code, [8 * at + 4 for at, line in enumerate(program) if line[3] == OWN_PID]
+
+
+def _filter_system_calls() -> None:
+    code, pid_offsets = _filter_program()
+    program = ctypes.create_string_buffer(code, len(code))
+    for offset in pid_offsets:
+        struct.pack_into("I", program, offset, os.getpid())
+    fprog = ctypes.create_string_buffer(struct.pack("HP", len(code) // 8, ctypes.addressof(program)), 16)
+    _no_new_privileges()
+    _prctl("a seccomp filter", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog))
+
+
+# ----------------------------------------------------------------------------------------------------------------------- probe
+
+
+@functools.cache
+def _probe(without: frozenset[str]) -> dict[str, str]:
+    if not hasattr(os, "fork"):
+        return dict.fromkeys(LAYERS, f"{sys.platform} cannot fork, so nothing was tried")
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="probe-") as scratch:
+        missing = _ask_a_fork(lambda writer: _try_everything(scratch, without, writer))
+    if missing is None:
+        return dict.fromkeys(LAYERS, f"a process that tried it gave no answer within {PROBE_SECONDS:g} seconds")
+    return {layer: missing.get(layer, "") for layer in LAYERS}
+
+
+def _ask_a_fork(task: Callable[[int], dict[str, str]]) -> dict[str, str] | None:
+    """What the task returns in a forked process; None when it does not in time. The task is given the descriptor to keep."""
+    import warnings
+
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the timeout is for that
+        child = os.fork()
+    if child == 0:
+        try:
+            answer = task(writer)
+            os.write(writer, "".join(f"{layer}\t{why}\n" for layer, why in answer.items()).encode() + b"end")
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        text = _read_all(reader, PROBE_SECONDS)
+    finally:
+        os.close(reader)
+        os.kill(child, SIGKILL)
+        os.waitpid(child, 0)
+    *lines, end = text.split("\n")
+    return dict(line.split("\t", 1) for line in lines) if end == "end" else None
+
+
+def _read_all(reader: int, seconds: float) -> str:
+    import select
+    import time
+
+    deadline, pieces = time.monotonic() + seconds, []
+    while select.select([reader], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        pieces.append(os.read(reader, 65536))
+        if not pieces[-1]:
+            break
+    return b"".join(pieces).decode(errors="replace")
+
+
+def _try_everything(scratch: str, without: frozenset[str], writer: int) -> dict[str, str]:
+    """Take all layers in this process, attempt what each is to stop, and say which are missing and why."""
+    planted = os.dup(writer)
+    os.environ["SANDBOX_PROBE"] = "planted"
+    readable = [os.path.dirname(os.__file__)]
+    server = _enter_server(readable, scratch, without)
+    child = _enter_child({"open_files": OPEN_FILES_IN_PROBE}, scratch, readable, [writer], without)
+    missing = server.missing | child.missing
+    attempts = _attempts(planted)
+    for layer in server.held + child.held:
+        if not attempts[layer]():
+            missing[layer] = "it was taken, but does not stop what it is to stop"
+    return missing
+
+
+def _attempts(planted: int) -> dict[str, Callable[[], bool]]:
+    """For each layer: is stopped what no other layer would stop in the same way?"""
+    return {
+        "namespaces": lambda: os.getpid() == 1,
+        "root": lambda: not os.path.exists("/proc/self"),
+        "user": lambda: os.geteuid() != 0 and _capabilities() == 0,
+        "landlock": lambda: _error_of(os.listdir, "/") == errno.EACCES,
+        "seccomp": lambda: _libc().unshare(0) < 0,  # asks for nothing, so the kernel itself would agree
+        "rlimits": lambda: _error_of(os.dup2, 1, OPEN_FILES_IN_PROBE) == errno.EBADF,
+        "environment": lambda: "SANDBOX_PROBE" not in os.environ,
+        "descriptors": lambda: _error_of(os.fstat, planted) == errno.EBADF,
+    }
+
+
+def _error_of(step: Callable, *arguments) -> int | None:
+    try:
+        step(*arguments)
+    except OSError as error:
+        return error.errno
+    return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,8 +34,8 @@ class InProcess:
         self.objects: dict[int, Any] = {}
 
     def answer(self, call: Call) -> Outcome:
-        args, kwargs = self._arrived(call.args), self._arrived(call.kwargs)
         try:
+            args, kwargs = self._arrived(call.args), self._arrived(call.kwargs)
             with np.errstate(all="ignore"):
                 if call.kind == "get":
                     return Value(self._leaving(getattr(self.objects[call.target], call.name)))
@@ -46,7 +47,7 @@ class InProcess:
         except Exception as error:
             bases = tuple(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins")
             return Raised(type(error).__name__, bases, str(error), ())
-        return Value(result, [*args, *kwargs.values()] if call.echo else None)
+        return Value(result, self._leaving([*args, *kwargs.values()]) if call.echo else None)
 
     def _arrived(self, value: Any) -> Any:
         kind = type(value)
@@ -78,11 +79,16 @@ class InProcess:
 
 
 class Student:
-    """The fixture ``student``: attribute access gives functions that call into the submission."""
+    """The fixture ``student``: attribute access gives functions that call into the submission.
+
+    Objects that stay with the submission are numbered here, from 1 in each check and in the order in which they came: a
+    replay on a variant counts the same way, and a number that a submission makes up means nothing.
+    """
 
     def __init__(self, subject: Subject, record: Record) -> None:
         self._subject = subject
         self._record = record
+        self._theirs: list[Handle] = []
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
@@ -98,13 +104,33 @@ class Student:
         return result, outcome.after or []
 
     def _ask(self, call: Call) -> Any:
-        outcome = self._subject.answer(call)
+        outcome = self._numbered(self._subject.answer(self._sent(call)))
         asked = Asked(call, outcome)
         self._record.asked.append(asked)
         if not isinstance(outcome, Value):
             raise StudentFailure(call, outcome)
         asked.result = self._wrapped(outcome.value)
         return asked.result
+
+    def _sent(self, call: Call) -> Call:
+        """The call with the numbers that the subject itself gave to its objects."""
+        if not self._theirs:
+            return call
+        target = self._theirs[call.target - 1].number if call.target else None
+        args, kwargs = self._theirs_in(call.args), self._theirs_in(call.kwargs)
+        return replace(call, args=args, kwargs=kwargs, target=target)
+
+    def _theirs_in(self, value: Any) -> Any:
+        return _with_handles(value, lambda handle: self._theirs[handle.number - 1])
+
+    def _numbered(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, Value):
+            return outcome
+        return Value(_with_handles(outcome.value, self._new), _with_handles(outcome.after, self._new))
+
+    def _new(self, handle: Handle) -> Handle:
+        self._theirs.append(handle)
+        return Handle(len(self._theirs), handle.type_name)
 
     def _wrapped(self, value: Any) -> Any:
         kind = type(value)
@@ -145,6 +171,18 @@ class Remote:
             raise AttributeError(name)
         number = self._handle.number
         return lambda *args, **kwargs: self._student._ask(Call(name, _plain(args), _plain(kwargs), target=number))
+
+
+def _with_handles(value: Any, change: Callable[[Handle], Handle]) -> Any:
+    """Plain data with each handle in it changed."""
+    kind = type(value)
+    if kind is Handle:
+        return change(value)
+    if kind in (list, tuple):
+        return kind(_with_handles(item, change) for item in value)
+    if kind is dict:
+        return {key: _with_handles(item, change) for key, item in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -68,12 +68,13 @@ def _run_job(control: Any, data_fd: int, limits: dict[str, Any], config: dict[st
     import select
     import signal
 
+    output_bytes = limits.pop("output_bytes")
     sandbox.fresh_scratch(config["scratch"])
     child = os.fork()
     if child == 0:
         try:
             layers = sandbox.enter_child(limits, config["scratch"], config["readable"], [data_fd], without=without)
-            Child(_Descriptor(data_fd, data_fd), layers, limits["output_bytes"]).run()
+            Child(_Descriptor(data_fd, data_fd), layers, output_bytes).run()
         finally:
             os._exit(70)
     os.close(data_fd)
@@ -118,12 +119,13 @@ def serve_once(config: dict[str, Any]) -> None:
         os.dup2(null, descriptor)
     _preload(config["preload"])
     limits = config["limits"]
+    output_bytes = limits.pop("output_bytes")
     without = frozenset(config["without"])
     os.chdir(config["scratch"])
     layers = sandbox.enter_child(
         limits, config["scratch"], config["readable"], [incoming, outgoing], without=without
     )
-    Child(_Descriptor(incoming, outgoing), layers, limits["output_bytes"]).run()
+    Child(_Descriptor(incoming, outgoing), layers, output_bytes).run()
 
 
 # ---------------------------------------------------------------- the child

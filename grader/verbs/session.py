@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 UNUSED_PLUGINS = (
     "cacheprovider", "terminal", "logging", "capture", "junitxml", "pastebin", "doctest", "faulthandler", "stepwise",
     "setuponly", "setupplan", "debugging", "unraisableexception", "threadexception", "legacypath", "recwarn", "tmpdir",
-    "monkeypatch", "warnings", "helpconfig", "unittest", "nose", "subtests", "assertion", "reports",
+    "monkeypatch", "warnings", "unittest", "nose", "subtests", "assertion", "reports",
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def open_session(
     """
     plugin = _Plugin(exercise, body, oracle, server, texts, seed, scope)
     arguments = [str(path) for path in check_files]
-    arguments += ["-c", str(EMPTY_CONFIG), "--noconftest", "--import-mode=importlib", "-s", "-q", "--tb=native"]
+    arguments += ["-c", str(EMPTY_CONFIG), "--noconftest", "--import-mode=importlib"]
     arguments += ["--rootdir", str(check_files[0].parent)]
     for name in UNUSED_PLUGINS:
         arguments += ["-p", f"no:{name}"]
@@ -236,7 +236,7 @@ class Session:
         rng = np.random.default_rng([self.seed, zlib.crc32(check.name.encode())])
         self.current = _Current(Student(subject, record), reference, rng)
         asserting.begin(record)
-        runtestprotocol(check.item, nextitem=check.item, log=False)
+        runtestprotocol(check.item, nextitem=None, log=False)
         run = Run(check, record, self.current.error)
         if isinstance(run.error, pytest.skip.Exception):
             run.skipped, run.error = str(run.error), None

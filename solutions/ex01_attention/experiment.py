@@ -60,8 +60,8 @@ def what_happened(rows: list[dict[str, float]]) -> str:
     at = {row["d_k"]: row for row in rows}
     shrinks = {name: at[64][f"gradient_{name}"] / at[4096][f"gradient_{name}"] for name in ("raw", "scaled")}
     return (
-        f"from d_k = 64 to 4,096 the gradient shrinks by a factor of {shrinks['raw']:.1f} without the scale"
-        f" and {shrinks['scaled']:.1f} with it."
+        f"from d_k = 64 to 4,096 the gradient shrinks by a factor of {shrinks['raw']:.1f} without the scale, about as"
+        f" 1/√d_k, and {shrinks['scaled']:.1f} with it."
     )
 
 
@@ -239,7 +239,7 @@ def torch_table(rows: list[dict[str, Any]], corner: dict[str, float], threads: i
         f"Medians. PyTorch takes {threads} threads; numpy takes what its matrix library takes.",
         "",
         "1 query, 8 keys, causal: PyTorch's is_causal counts from the top left and lets the query see key 0 alone,",
-        f"{corner['is_causal']:.1e} away from yours. With your causal_mask as its attn_mask: {corner['your_mask']:.1e} away.",
+        f"{corner['is_causal']:.1e} away from yours; with your causal_mask as attn_mask: {corner['your_mask']:.1e}.",
     ]
     return "\n".join(lines)
 

@@ -73,10 +73,10 @@ def of(body, functions=("f",)):
         ("return 0 < x < y", "0 < x < y -> 0 < x <= y"),
         ("return x and y", "x and y -> x or y"),
         ("return x and y", "x and y -> y"),
-        ("return 3 * x", "3 * x -> return 4 * x"),
-        ("return 3 * x", "3 * x -> return -3 * x"),
-        ("return 0 * x", "0 * x -> return 1 * x"),
-        ("return 1e300 * x", "1e+300 * x -> return 2e+300 * x"),
+        ("return 3 * x", "3 * x -> 4 * x"),
+        ("return 3 * x", "3 * x -> -3 * x"),
+        ("return 0 * x", "0 * x -> 1 * x"),
+        ("return 1e300 * x", "1e+300 * x -> 2e+300 * x"),
         ("return np.sum(x, axis=-1)", "np.sum(x, axis=-1) -> np.sum(x, axis=-2)"),
         ("return np.sum(x, axis=-1)", "np.sum(x, axis=-1) -> np.sum(x, axis=0)"),
         ("return np.sum(x, axis=-1)", "np.sum(x, axis=-1) -> np.sum(x)"),
@@ -92,17 +92,17 @@ def of(body, functions=("f",)):
         ("return np.swapaxes(x, -1, y)", "np.swapaxes(x, -1, y) -> x"),
         ("return x.swapaxes(-1, -2)", "x.swapaxes(-1, -2) -> x"),
         ("return (x + y).sum()", "(x + y).sum() -> x + y"),
-        ("return x.mT @ y", "x.mT @ y -> return x @ y"),
-        ("return np.maximum.accumulate(x)", "np.maximum.accumulate(x) -> np.minimum.accumulate(x)"),
-        ("return max(x)", "max(x) -> return min(x)"),
+        ("return x.mT @ y", "x.mT @ y -> x @ y"),
+        ("return np.maximum.accumulate(x)", "np.maximum.accumulate -> np.minimum.accumulate"),
+        ("return max(x)", "max(x) -> min(x)"),
         ("return np.tril(x, k=1)", "np.tril(x, k=1) -> np.triu(x, k=1)"),
-        ("return x[y:]", "x[y:] -> return x[y + 1:]"),
-        ("return x[:-1]", "x[:-1] -> return x[:0]"),
+        ("return x[y:]", "x[y:] -> x[y + 1:]"),
+        ("return x[:-1]", "x[:-1] -> x[:0]"),
         ("if x:\n    return y", "x -> True"),
         ("if x:\n    return y", "x -> False"),
         ("while x:\n    y()", "x -> False"),
         ("return [a for a in x if a > y]", "a > y -> True"),
-        ("return x if y else 0", "return x if y else 0 -> return x if True else 0"),
+        ("return x if y else 0", "x if y else 0 -> x if True else 0"),
         ("raise TypeError('no')", "raise TypeError(…) -> raise ValueError(…)"),
         ("raise TypeError('no')", "raise TypeError(…) -> pass"),
         ("x += y", "x += y -> x -= y"),
@@ -116,10 +116,9 @@ def of(body, functions=("f",)):
     ],
 )
 def test_the_mistakes_that_people_make_are_made(body, expected):
-    found = of(body)
-    whole = [expected, f"return {expected}"]
+    found = [text.replace("return ", "") for text in of(body)]
 
-    assert any(text in found for text in whole), found
+    assert expected.replace("return ", "") in found
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,13 @@ def test_pointless_mistakes_are_not_made(body, absent):
 
 @pytest.mark.parametrize(
     "body",
-    ["pass", "'''Doc 1 + 1.'''\nreturn x", "z: 'int[3]' = x\nreturn z", "raise KeyError(3, x + 1)", "return f'{x + 1:>{y + 2}}'"],
+    [
+        "pass",
+        "'''Doc 1 + 1.'''\nreturn x",
+        "z: 'int[3]' = x\nreturn z",
+        "raise KeyError(3, x + 1)",
+        "return f'{x + 1:>{y + 2}}'",
+    ],
 )
 def test_docstrings_annotations_messages_and_texts_are_left_alone(body):
     whole_statements = {"return x -> pass", "return z -> pass", "raise KeyError(…) -> pass"}
@@ -178,23 +183,27 @@ def test_no_mutant_is_there_twice():
 
 def test_names_tell_what_happens_and_survive_edits_elsewhere():
     moved = SOURCE.replace("import math\n", "import math\n\nBIG = 3\n").replace("( x  + 1 )", "x - 1")
-    moved = moved.replace("    peak = np.max(x, axis=axis,", "    # a comment\n    peak = np.max(\n        x, axis=axis,")
+    moved = moved.replace(
+        "    peak = np.max(x, axis=axis,", "    # a comment\n    peak = np.max(\n        x, axis=axis,"
+    )
     names = [mutant.name for mutant in mutants(SOURCE, ["softmax"])]
 
     assert [mutant.name for mutant in mutants(moved, ["softmax"])] == names
     assert "softmax: np.exp(x - peak) -> np.exp(x + peak)" in names
-    assert all("\n" not in name and len(name) < 130 for name in names)
+    assert "softmax: axis=-1 -> axis=0" in names
+    assert "softmax: keep=True -> keep=False" in names
+    assert all("\n" not in name and len(name) < 150 for name in names)
 
 
 def test_equal_changes_are_counted_within_a_function():
-    source = "def f(x):\n    x = x + 1\n    return x + 1\n\n\ndef g(x):\n    return x + 1\n"
+    source = "def f(x):\n    x = given(x + one)\n    return given(x + one)\n\n\ndef g(x):\n    return given(x + one)\n"
 
     names = [mutant.name for mutant in mutants(source, ["f", "g"])]
 
-    assert [name for name in names if "x + 1 -> x - 1" in name] == [
-        "f: x + 1 -> x - 1",
-        "f: x + 1 -> x - 1 #2",
-        "g: x + 1 -> x - 1",
+    assert [name for name in names if "x + one" in name.split(" -> ")[0] and "x - one" in name] == [
+        "f: given(x + one) -> given(x - one)",
+        "f: given(x + one) -> given(x - one) #2",
+        "g: given(x + one) -> given(x - one)",
     ]
 
 

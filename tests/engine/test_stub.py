@@ -182,7 +182,7 @@ def as_nbgrader_clears(source: str) -> str:
             assert not inside
             inside = True
             indent = line[: len(line) - len(line.lstrip())]
-            kept += [indent + text for text in "# write your code here\nraise NotImplementedError".split("\n")]
+            kept += [indent + text for text in ("# write your code here", "raise NotImplementedError")]
         elif "END SOLUTION" in line:
             inside = False
         elif not inside:
@@ -235,7 +235,9 @@ def test_a_function_that_is_only_a_docstring_gets_a_body_to_write():
 def test_only_a_newline_ends_a_line(separator):
     source = f'# one{separator}two\ndef f():\n    """Doc{separator}doc."""\n    return "{separator}"\n# end\n'
 
-    assert cut_stub(source, ["f"]).endswith(f'doc."""\n    # write your code here\n    raise NotImplementedError\n# end\n')
+    assert cut_stub(source, ["f"]).endswith(
+        'doc."""\n    # write your code here\n    raise NotImplementedError\n# end\n'
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,9 +271,7 @@ def test_a_source_with_markers_is_not_marked_again():
 def test_bodies_are_what_the_stub_lacks():
     taken = bodies(PLAIN, ["Layer.forward", "softmax"])
 
-    assert taken["softmax"] == (
-        "    peak = x.max(axis=axis, keepdims=True)\n    return np.exp(x - peak)  # gone"
-    )
+    assert taken["softmax"] == ("    peak = x.max(axis=axis, keepdims=True)\n    return np.exp(x - peak)  # gone")
     assert sorted(taken) == ["Layer.forward", "softmax"]
     assert all(text in PLAIN and text not in PLAIN_STUB for text in taken.values())
 
@@ -332,7 +332,9 @@ def test_the_last_definition_of_a_name_counts():
     assert untouched_functions(started + PLAIN_STUB, PLAIN_STUB, blanked) == blanked
     assert untouched_functions(PLAIN_STUB + "softmax = mine\n", PLAIN_STUB, blanked) == ["Layer.forward"]
     assert untouched_functions(PLAIN_STUB + "Layer.forward = mine\n", PLAIN_STUB, blanked) == ["softmax"]
-    assert untouched_functions(PLAIN_STUB + "if 1:\n    from a import b as softmax\n", PLAIN_STUB, blanked) == ["Layer.forward"]
+    assert untouched_functions(PLAIN_STUB + "if 1:\n    from a import b as softmax\n", PLAIN_STUB, blanked) == [
+        "Layer.forward"
+    ]
 
 
 def test_a_missing_function_and_a_broken_source_are_not_called_untouched():

@@ -65,7 +65,14 @@ def loaded(source):
 def test_both_kinds_and_equivalents_are_read():
     data = {
         "wrong": [
-            {"name": "no_scale", "says": "No scale.", "find": "a", "put": "", "hint": "Why?", "convention": "the scale"},
+            {
+                "name": "no_scale",
+                "says": "No scale.",
+                "find": "a",
+                "put": "",
+                "hint": "Why?",
+                "convention": "the scale",
+            },
             {"name": "two_edits", "says": "Two.", "edits": [{"find": "a", "put": "b"}, {"find": "c", "put": "d"}]},
         ],
         "right": [{"name": "other_form", "says": "Loops.", "replace": "def f(): ..."}],
@@ -214,7 +221,10 @@ def test_a_signature_over_several_lines_keeps_the_docstring_too():
 
 
 def test_methods_are_replaced_in_their_class():
-    variant = wrong(replace="class Layer:\n  def forward(self, x):\n    return self.twice(x)\n\n  def twice(self, x):\n    return 2 * x\n")
+    variant = wrong(
+        replace="class Layer:\n  def forward(self, x):\n    return self.twice(x)\n\n"
+        "  def twice(self, x):\n    return 2 * x\n"
+    )
 
     edited = apply(SOURCE, variant)
     layer = loaded(edited)["Layer"]
@@ -239,7 +249,12 @@ def test_helpers_imports_and_constants_come_before_their_use():
     assert space["softmax"](0) == 3.0
     assert space["Layer"]().forward(1) == 6
     assert edited.count("import numpy as np") == 1
-    assert edited.index("from __future__") < edited.index("from math") < edited.index("BLOCK") < edited.index("def softmax")
+    assert (
+        edited.index("from __future__")
+        < edited.index("from math")
+        < edited.index("BLOCK")
+        < edited.index("def softmax")
+    )
 
 
 def test_a_last_function_without_a_newline_is_replaced():
@@ -292,5 +307,8 @@ def test_different_helpers_of_one_name_collide_and_equal_ones_do_not():
 def test_what_changed_is_told_by_function():
     assert changed_functions(SOURCE, apply(SOURCE, NO_PEAK)) == {"softmax"}
     assert changed_functions(SOURCE, SOURCE.replace("Weights.", "W").replace("q @ k.T", "(q @ k.T)  # same")) == set()
-    assert changed_functions(SOURCE, SOURCE.replace("def backward", "def forward")) == {"Layer.backward", "Layer.forward"}
+    assert changed_functions(SOURCE, SOURCE.replace("def backward", "def forward")) == {
+        "Layer.backward",
+        "Layer.forward",
+    }
     assert changed_functions(SOURCE, SOURCE.replace("@np", "# @np")) == {"weights"}

@@ -18,7 +18,7 @@ def checkout(repository, tmp_path):
     make = tmp_path / "programs" / "make"
     make.parent.mkdir()
     make.write_text(
-        '#!/bin/sh\n'
+        "#!/bin/sh\n"
         'printf "%s\\n" "$*" "$(pwd -P)" "${GRADER_DATA-unset}" > "$NOTES"\n'
         'echo "12 passed in 3.45s"\n'
         'exit "${MAKE_ENDS_WITH:-0}"\n'

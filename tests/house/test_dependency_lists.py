@@ -136,7 +136,9 @@ def test_a_lie_in_the_constraints_is_seen(pins, complaint):
 
 
 def test_what_the_dependencies_need_in_their_turn_is_pinned_too(repository):
-    pinned = {canonicalize_name(pin.name) for pin in pins_of((repository / "constraints.txt").read_text(encoding="utf-8"))}
+    pinned = {
+        canonicalize_name(pin.name) for pin in pins_of((repository / "constraints.txt").read_text(encoding="utf-8"))
+    }
     waiting = [canonicalize_name(item.name) for item in requirements_of(project_of(repository))]
     seen = set()
 
@@ -154,5 +156,7 @@ def test_what_the_dependencies_need_in_their_turn_is_pinned_too(repository):
                 waiting.append(canonicalize_name(need.name))
 
     assert {"pytest", "pluggy"} <= seen
-    cuda_build = {name for name in seen if name.startswith("nvidia-") or name in ("triton", "cuda-toolkit", "cuda-bindings")}
+    cuda_build = {
+        name for name in seen if name.startswith("nvidia-") or name in ("triton", "cuda-toolkit", "cuda-bindings")
+    }
     assert seen - pinned - cuda_build == set()

@@ -29,7 +29,8 @@ def attention_weights(q, k):
 '''
 MINE = STUB.replace(
     '    raise NotImplementedError("softmax")\n',
-    "    powers = np.exp(x - x.max(axis=axis, keepdims=True))\n    return powers / powers.sum(axis=axis, keepdims=True)\n",
+    "    powers = np.exp(x - x.max(axis=axis, keepdims=True))\n"
+    "    return powers / powers.sum(axis=axis, keepdims=True)\n",
 )
 # The text right above the learner's lines, the line that they replaced, and two places that they left alone.
 THEIRS = (
@@ -59,7 +60,12 @@ class Clone:
 
     def run(self, command, check=True):
         done = subprocess.run(
-            command, shell=isinstance(command, str), cwd=self.folder, env=self.environment, capture_output=True, text=True
+            command,
+            shell=isinstance(command, str),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0 or not check, f"{command}\n{done.stdout}{done.stderr}"
         return done

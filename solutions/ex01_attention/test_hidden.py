@@ -1,0 +1,396 @@
+"""Checks to keep: every argument on both sides of its thresholds, every broadcast, every dtype, nothing to attend to."""
+
+import numpy as np
+import pytest
+
+from grader.checks import assert_close, assert_raises, assert_that, assert_unchanged
+
+INF = np.inf
+
+
+def only(answer, *names):
+    """These entries of a dict, as far as it has them; anything else as it is."""
+    return {name: answer[name] for name in names if name in answer} if type(answer) is dict else answer
+
+
+def names_of(answer):
+    """The keys of a dict in order; nothing for anything else."""
+    return sorted(map(str, answer)) if type(answer) is dict else []
+
+
+# ---------------------------------------------------------------------------------------------- softmax
+
+
+@pytest.mark.step("softmax")
+@pytest.mark.points(0.5)
+def test_softmax_of_rows_far_below_other_rows_is_right(student, reference, draw, rng):
+    rows = np.array([[1e4], [-1e4], [0.0]]) + draw(3, 5)
+    apart = np.array([[9e3], [-1e4]]) + 20 * rng.permuted(np.tile(np.arange(6.0), (2, 1)), axis=1)
+
+    near = student.softmax(rows)
+    spread = student.softmax(apart.astype("float32"))
+    down = student.softmax(rows.T, axis=0)
+
+    assert_close(near, reference.softmax(rows))
+    assert_close(spread, reference.softmax(apart.astype("float32")))
+    assert_close(down, reference.softmax(rows.T, axis=0))
+
+
+@pytest.mark.step("softmax")
+@pytest.mark.points(0.5)
+def test_softmax_gives_minus_infinity_no_share_and_a_row_of_it_zeros(student, reference, draw):
+    x = draw(4, 3, 5)
+    x[0, 1, 2] = x[1, 0, :4] = x[2, 2] = x[3, :, 1] = -INF
+
+    along = student.softmax(x)
+    across = student.softmax(x, axis=1)
+
+    assert_close(along, reference.softmax(x))
+    assert_close(across, reference.softmax(x, axis=1))
+
+
+@pytest.mark.step("softmax")
+@pytest.mark.points(0.5)
+def test_softmax_keeps_floating_dtypes_and_makes_integers_float64(student, reference, draw, rng):
+    single, half, whole = draw(3, 5, dtype="float32"), draw(5, 3, dtype="float16"), rng.integers(-4, 5, size=(2, 6))
+
+    for x in (single, half, whole):
+        assert_close(student.softmax(x), reference.softmax(x))
+
+
+@pytest.mark.step("softmax")
+@pytest.mark.points(1)
+def test_softmax_takes_any_axis_of_any_array_and_leaves_it_alone(student, reference, draw):
+    x, single, nothing = draw(2, 3, 4, 5), draw(6, 4, dtype="float32"), draw(3, 0)
+
+    for axis in (0, 2, -3, 3):
+        got, (after, _) = student.with_inputs_after("softmax", x, axis)
+        assert_close(got, reference.softmax(x, axis))
+        assert_unchanged(x, after, what="x")
+    got, (after,) = student.with_inputs_after("softmax", single)
+    assert_close(got, reference.softmax(single))
+    assert_unchanged(single, after, what="x")
+    assert_close(student.softmax(nothing), reference.softmax(nothing))
+
+
+# ---------------------------------------------------------------------------------------------- weights
+
+
+@pytest.mark.step("weights")
+@pytest.mark.points(0.5)
+def test_weights_broadcast_leading_axes_as_numpy_does(student, reference, draw):
+    q, k = draw(2, 1, 4, 6), draw(3, 5, 6)
+    one_q, many_k = draw(1, 6), draw(3, 2, 7, 6)
+    no_k = draw(0, 6)
+
+    weights = student.attention_weights(q, k)
+    of_one = student.attention_weights(one_q, many_k)
+    of_none = student.attention_weights(q, no_k)
+
+    assert_close(weights, reference.attention_weights(q, k))
+    assert_close(of_one, reference.attention_weights(one_q, many_k))
+    assert_close(of_none, reference.attention_weights(q, no_k))
+
+
+@pytest.mark.step("weights")
+@pytest.mark.points(0.5)
+def test_weights_take_any_scale_as_it_is(student, reference, draw):
+    q, k = draw(2, 4, 6), draw(2, 5, 6)
+
+    for scale in (-1.5, 2, 0.0):
+        assert_close(student.attention_weights(q, k, None, scale), reference.attention_weights(q, k, None, scale))
+
+
+@pytest.mark.step("weights")
+@pytest.mark.points(0.5)
+def test_weights_of_very_large_scores_are_finite_and_right(student, reference, draw, rng):
+    q, k = draw(3, 16), draw(5, 16)
+    q[:, 0], k[:, 0] = [200, -200, 0], 200
+    whole_q = np.multiply.outer([25, -25, 5], np.ones(16))
+    whole_k = np.multiply.outer(rng.permutation([60, 70, 80, 90, 100]), np.ones(16))
+
+    near = student.attention_weights(q, k)
+    spread = student.attention_weights(whole_q.astype("float32"), whole_k.astype("float32"))
+
+    assert_close(near, reference.attention_weights(q, k))
+    assert_close(spread, reference.attention_weights(whole_q.astype("float32"), whole_k.astype("float32")))
+
+
+@pytest.mark.step("weights")
+@pytest.mark.points(0.5)
+def test_weights_have_the_dtype_of_queries_and_keys_together(student, reference, draw, rng):
+    single, double, whole = draw(4, 6, dtype="float32"), draw(5, 6), rng.integers(-2, 3, size=(3, 6))
+    half_q, half_k = draw(4, 16, dtype="float16"), draw(7, 16, dtype="float16")
+    half_q[:, 0] = half_k[:, 0] = 20
+
+    pairs = [(single, single[:3]), (single, double), (whole, whole[:2]), (half_q, half_k)]
+    pairs += [(half_q[:, :6], single), (whole, single)]
+    for q, k in pairs:
+        assert_close(student.attention_weights(q, k), reference.attention_weights(q, k))
+
+
+# ---------------------------------------------------------------------------------------------- causal
+
+
+@pytest.mark.step("causal")
+@pytest.mark.points(1)
+def test_causal_mask_leaves_the_first_rows_empty_when_queries_outnumber_keys(student, reference):
+    for n_queries, n_keys in [(5, 3), (4, 1), (7, 6)]:
+        assert_close(student.causal_mask(n_queries, n_keys), reference.causal_mask(n_queries, n_keys))
+
+
+@pytest.mark.step("causal")
+@pytest.mark.points(0.5)
+def test_causal_mask_of_every_small_size_is_right(student, reference):
+    for n_queries, n_keys in [(3, 7), (2, 3), (6, 6), (1, 1), (1, 8), (0, 3), (2, 0)]:
+        assert_close(student.causal_mask(n_queries, n_keys), reference.causal_mask(n_queries, n_keys))
+
+
+# ---------------------------------------------------------------------------------------------- masks
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(0.5)
+def test_weights_broadcast_a_mask_of_any_shape_that_fits(student, reference, draw):
+    q, k = draw(2, 3, 4, 6), draw(2, 3, 5, 6)
+    keys = np.array([True, False, True, True, False])
+    heads = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1], [1, 1, 0, 1, 1]], dtype=bool)[:, None]
+    batch = np.array([[0.0, 0.0, -INF, 0.0, -INF], [0.0, 0.5, 1.5, -1.0, 0.0]])[:, None, None]
+
+    for mask in (keys, heads, batch, keys[None], draw(4, 1), draw(3, 1, 5)):
+        assert_close(student.attention_weights(q, k, mask), reference.attention_weights(q, k, mask))
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(0.5)
+def test_weights_of_whole_heads_that_may_attend_to_nothing_are_zeros(student, reference, draw):
+    q, k = draw(3, 4, 6), draw(3, 5, 6)
+    queries = np.array([[True], [False], [True], [False]])
+    head = np.array([0.5, -INF, 0.0])[:, None, None]
+
+    by_query = student.attention_weights(q, k, queries)
+    by_head = student.attention_weights(q, k, head)
+
+    assert_close(by_query, reference.attention_weights(q, k, queries))
+    assert_close(by_head, reference.attention_weights(q, k, head))
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(0.5)
+def test_weights_ignore_blocked_keys_whose_scores_are_far_above_the_others(student, reference, draw):
+    q, k = draw(3, 16), draw(5, 16)
+    q[:, 0], k[:, 0] = [200, -200, 100], [200, 0, 0, 0, 200]
+    allowed = np.array([[0, 1, 1, 1, 0], [1, 0, 0, 0, 1], [0, 1, 0, 1, 0]], dtype=bool)
+    added = np.where(allowed, 0.25, -INF)
+
+    weights = student.attention_weights(q, k, allowed)
+    same = student.attention_weights(q, k, added)
+
+    assert_close(weights, reference.attention_weights(q, k, allowed))
+    assert_close(same, reference.attention_weights(q, k, added))
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(0.5)
+def test_weights_keep_their_dtype_whatever_the_precision_of_the_mask(student, reference, draw):
+    q, k = draw(3, 6), draw(5, 6)
+    bias = draw(3, 5)
+    bias[1, 2] = -INF
+
+    for of_weights, of_mask in [("float32", "float64"), ("float16", "float64"), ("float64", "float16")]:
+        inputs = q.astype(of_weights), k.astype(of_weights), bias.astype(of_mask)
+        assert_close(student.attention_weights(*inputs), reference.attention_weights(*inputs))
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(0.5)
+def test_weights_refuse_masks_of_other_kinds_and_shapes(student, draw):
+    q, k = draw(2, 4, 6), draw(2, 5, 6)
+
+    for mask in (np.ones((4, 5), dtype="int64"), np.eye(4, 5, dtype="uint8")):
+        assert_raises(TypeError, student.attention_weights, q, k, mask)
+    for shape in [(4, 6), (5, 4), (3, 4, 5), (6,)]:
+        assert_raises(ValueError, student.attention_weights, q, k, np.ones(shape, dtype=bool))
+        assert_raises(ValueError, student.attention_weights, q, k, np.zeros(shape))
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(1)
+def test_weights_let_a_mask_count_in_full_whatever_the_scale_and_leave_the_inputs_alone(student, reference, draw):
+    q, k, bias = draw(4, 6), draw(5, 6), draw(4, 5)
+    blocked = np.array([True, True, False, True, False])
+
+    for mask, scale in [(bias, 0.25), (bias, 0.0), (blocked, -0.5), (blocked, 0.0)]:
+        got, after = student.with_inputs_after("attention_weights", q, k, mask, scale)
+        assert_close(got, reference.attention_weights(q, k, mask, scale))
+        for name, before, now in zip(("q", "k", "mask"), (q, k, mask), after):
+            assert_unchanged(before, now, what=name)
+
+
+# ---------------------------------------------------------------------------------------------- attention
+
+
+@pytest.mark.step("attention")
+@pytest.mark.points(0.5)
+def test_attention_broadcasts_leading_axes_of_queries_keys_and_values(student, reference, draw):
+    q, k, v = draw(2, 1, 4, 6), draw(3, 5, 6), draw(5, 1)
+    flat_q, flat_k, many_v = draw(1, 6), draw(5, 6), draw(3, 2, 5, 7)
+    padding = np.array([[True, True, False, True, True], [False, True, True, True, False]])[:, None, None]
+
+    shared = student.scaled_dot_product_attention(q, k, v, padding)
+    of_one = student.scaled_dot_product_attention(flat_q, flat_k, many_v, causal=True)
+
+    assert_close(shared, reference.scaled_dot_product_attention(q, k, v, padding))
+    assert_close(of_one, reference.scaled_dot_product_attention(flat_q, flat_k, many_v, causal=True))
+
+
+@pytest.mark.step("attention")
+@pytest.mark.points(0.5)
+def test_attention_combines_causal_with_masks_of_both_kinds_and_leaves_them_alone(student, reference, draw):
+    q, k, v = draw(2, 3, 4, 6), draw(2, 3, 5, 6), draw(2, 3, 5, 7)
+    allowed = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 0, 1], [1, 0, 1, 1, 0], [1, 1, 1, 0, 1]], dtype=bool)
+    bias = draw(3, 4, 5)
+    bias[1, 2, 0] = -INF
+
+    for mask in (allowed, bias):
+        got, after = student.with_inputs_after("scaled_dot_product_attention", q, k, v, mask, causal=True)
+        assert_close(got, reference.scaled_dot_product_attention(q, k, v, mask, causal=True))
+        for name, before, now in zip(("q", "k", "v", "mask"), (q, k, v, mask), after):
+            assert_unchanged(before, now, what=name)
+    assert_raises(TypeError, student.scaled_dot_product_attention, q, k, v, np.eye(4, 5, dtype="int64"), causal=True)
+    assert_raises(ValueError, student.scaled_dot_product_attention, q, k, v, np.ones(4, dtype=bool), causal=True)
+
+
+@pytest.mark.step("attention")
+@pytest.mark.points(0.5)
+def test_attention_reads_zeros_where_there_is_nothing_to_read(student, reference, draw):
+    q, k, v = draw(2, 5, 6), draw(2, 3, 6), draw(2, 3, 4)
+    mask = np.array([True, False, True])
+
+    more_queries = student.scaled_dot_product_attention(q, k, v, causal=True)
+    masked_too = student.scaled_dot_product_attention(q, k, v, mask, causal=True)
+    no_keys = student.scaled_dot_product_attention(q, k[:, :0], v[:, :0], causal=True)
+    no_keys_plain = student.scaled_dot_product_attention(q, k[:, :0], v[:, :0])
+
+    assert_close(more_queries, reference.scaled_dot_product_attention(q, k, v, causal=True))
+    assert_close(masked_too, reference.scaled_dot_product_attention(q, k, v, mask, causal=True))
+    assert_close(no_keys, reference.scaled_dot_product_attention(q, k[:, :0], v[:, :0], causal=True))
+    assert_close(no_keys_plain, reference.scaled_dot_product_attention(q, k[:, :0], v[:, :0]))
+
+
+@pytest.mark.step("attention")
+@pytest.mark.points(0.5)
+def test_attention_computes_in_the_dtype_of_all_three_and_hands_the_scale_on(student, reference, draw, rng):
+    q, k, v, whole = draw(4, 6), draw(5, 6), draw(5, 3), rng.integers(-3, 4, size=(5, 3))
+    bias = draw(4, 5)
+
+    for of_q, of_k, values in [
+        ("float32", "float32", v.astype("float32")),
+        ("float32", "float32", v),
+        ("float16", "float16", v.astype("float32")),
+        ("float16", "float16", v.astype("float16")),
+        ("float64", "float32", v.astype("float16")),
+        ("float32", "float32", whole),
+    ]:
+        inputs = q.astype(of_q), k.astype(of_k), values, bias
+        got = student.scaled_dot_product_attention(*inputs, scale=0.75)
+        assert_close(got, reference.scaled_dot_product_attention(*inputs, scale=0.75))
+
+
+# ---------------------------------------------------------------------------------------------- why
+
+
+@pytest.mark.step("why")
+@pytest.mark.points(0.5)
+def test_statistics_of_every_width_count_and_seed_are_right(student, reference, rng):
+    for d_k, n in [(1, 7), (9, 5), (25, 1)]:
+        seed = int(rng.integers(1000))
+        got = student.score_statistics(d_k=d_k, n=n, seed=seed)
+        assert_close(got, reference.score_statistics(d_k=d_k, n=n, seed=seed), tolerance=1e-7)
+
+
+@pytest.mark.step("why")
+@pytest.mark.points(0.5)
+def test_statistics_of_a_width_that_drives_weights_to_zero_are_finite(student, reference):
+    got = student.score_statistics(16384, 2, 0)
+
+    expected = reference.score_statistics(16384, 2, 0)
+    names = ("variance_raw", "variance_scaled", "entropy_scaled", "gradient_scaled")
+    assert_close(only(got, *names), only(expected, *names), tolerance=1e-7)
+    assert_close(only(got, "entropy_raw"), only(expected, "entropy_raw"), tolerance=1e-7)
+
+
+@pytest.mark.step("why")
+@pytest.mark.points(0.5)
+def test_why_scale_gives_six_right_answers(student, reference):
+    got, expected = student.why_scale(), reference.why_scale()
+
+    assert_that(names_of(got) == names_of(expected), asked="why_scale()", expected="six keys", got="others")
+    for name in names_of(expected):
+        assert_close(only(got, name), only(expected, name))
+
+
+# ---------------------------------------------------------------------------------------------- backward
+
+
+@pytest.mark.step("backward")
+@pytest.mark.points(1)
+def test_gradients_are_summed_over_the_axes_that_were_broadcast(student, reference, draw):
+    q, k, v, d_out = draw(2, 1, 4, 6), draw(3, 5, 6), draw(1, 5, 7), draw(2, 3, 4, 7)
+    flat_q, flat_k, many_v, more_d_out = draw(4, 6), draw(1, 5, 6), draw(2, 5, 3), draw(2, 4, 3)
+
+    gradients = student.attention_backward(q, k, v, d_out)
+    of_values_with_more_axes = student.attention_backward(flat_q, flat_k, many_v, more_d_out)
+
+    assert_close(gradients, reference.attention_backward(q, k, v, d_out))
+    assert_close(of_values_with_more_axes, reference.attention_backward(flat_q, flat_k, many_v, more_d_out))
+
+
+@pytest.mark.step("backward")
+@pytest.mark.points(1)
+def test_gradients_follow_scale_mask_and_causal_together(student, reference, draw):
+    q, k, v, d_out = draw(3, 4, 6), draw(3, 5, 6), draw(3, 5, 2), draw(3, 4, 2)
+    allowed = np.array([True, True, False, True, True])
+    bias = draw(3, 1, 5)
+    bias[1, 0, 2] = -INF
+
+    for mask, causal, scale in [(None, False, 0.75), (bias, True, -0.5), (allowed, True, None), (None, True, 0.0)]:
+        got = student.attention_backward(q, k, v, d_out, mask, causal=causal, scale=scale)
+        assert_close(got, reference.attention_backward(q, k, v, d_out, mask, causal=causal, scale=scale))
+
+
+@pytest.mark.step("backward")
+@pytest.mark.points(1)
+def test_gradients_are_zero_where_there_is_nothing_to_read(student, reference, draw):
+    q, k, v, d_out = draw(5, 6), draw(3, 6), draw(3, 4), draw(5, 4)
+    queries = np.array([[True], [False], [True], [True], [False]])
+
+    more_queries = student.attention_backward(q, k, v, d_out, causal=True)
+    blocked = student.attention_backward(q, k, v, d_out, queries)
+    no_keys = student.attention_backward(q, k[:0], v[:0], d_out)
+
+    assert_close(more_queries, reference.attention_backward(q, k, v, d_out, causal=True))
+    assert_close(blocked, reference.attention_backward(q, k, v, d_out, queries))
+    assert_close(no_keys, reference.attention_backward(q, k[:0], v[:0], d_out))
+
+
+@pytest.mark.step("backward")
+@pytest.mark.points(1)
+def test_gradients_have_the_dtype_of_the_output_and_leave_the_inputs_alone(student, reference, draw, rng):
+    q, k, v, d_out = draw(4, 6), draw(5, 6), draw(5, 3), draw(4, 3)
+    whole = rng.integers(-3, 4, size=(5, 3))
+
+    for of_q, of_d_out, values in [
+        ("float64", "float64", v),
+        ("float32", "float64", v.astype("float32")),
+        ("float32", "float32", v),
+        ("float16", "float16", v.astype("float16")),
+        ("float32", "float32", whole),
+    ]:
+        inputs = q.astype(of_q), k.astype(of_q), values, d_out.astype(of_d_out)
+        got, after = student.with_inputs_after("attention_backward", *inputs)
+        assert_close(got, reference.attention_backward(*inputs))
+        for name, before, now in zip(("q", "k", "v", "d_out"), inputs, after):
+            assert_unchanged(before, now, what=name)
+    assert_raises(TypeError, student.attention_backward, q, k, v, d_out, np.eye(4, 5, dtype="int64"))
+    assert_raises(ValueError, student.attention_backward, q, k, v, d_out, np.ones((5, 4), dtype=bool))
