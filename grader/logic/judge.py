@@ -7,7 +7,7 @@ compared exactly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,7 @@ def compare(
     """None when ``got`` is ``expected``, else the first finding.
 
     ``dtypes`` mirrors the structure of ``expected`` and names the dtype demanded of each array (default: its own).
+    An expected scalar float is compared with the tolerance of float64.
     """
     return _compare(got, expected, tolerances, dtypes, tolerance, "")
 
@@ -134,6 +135,25 @@ def error_size(got: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """The absolute error of each element, in float64."""
     with np.errstate(all="ignore"):
         return np.abs(got.astype(np.complex128 if got.dtype.kind == "c" else np.float64) - expected)
+
+
+def relative_error(got: Any, expected: Any, dtypes: Any) -> Iterator[tuple[str, float]]:
+    """For each floating array or number of two answers of equal shape: its dtype and its largest error over its scale."""
+    if isinstance(expected, dict) and isinstance(got, dict):
+        got, expected = [got.get(key) for key in expected], list(expected.values())
+        dtypes = list(dtypes.values()) if isinstance(dtypes, dict) else None
+    if isinstance(expected, (list, tuple)) and isinstance(got, (list, tuple)):
+        for position, (mine, theirs) in enumerate(zip(got, expected, strict=False)):
+            yield from relative_error(mine, theirs, dtypes[position] if isinstance(dtypes, (list, tuple)) else None)
+        return
+    mine, theirs = np.asarray(got), np.asarray(expected)
+    if theirs.dtype.kind != "f" or mine.dtype.kind not in "biuf" or mine.shape != theirs.shape or not theirs.size:
+        return
+    finite = np.isfinite(theirs)
+    if finite.any():
+        largest = np.abs(theirs[finite]).max()
+        error = error_size(mine, theirs)[finite].max() / (largest or 1.0)
+        yield str(dtypes or theirs.dtype), float(error)
 
 
 def agree(mine: Any, theirs: Any, tolerances: Mapping[str, float]) -> bool:

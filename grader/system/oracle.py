@@ -44,6 +44,12 @@ class Live:
         exec(self._patch(name), namespace)
         return InProcess(namespace)
 
+    def edited(self, source: str) -> InProcess:
+        """Any edit of the solution as a subject."""
+        namespace = namespace_of(self._code, self.name)
+        exec(_changes(self.source, source, "an edit"), namespace)
+        return InProcess(namespace)
+
     def pair(self, first: str, second: str, calls: list[Call]) -> Callable[[int], Outcome] | None:
         """What two wrong variants at once answer to the calls; None where their edits collide."""
         if (first, second) not in self._pairs:

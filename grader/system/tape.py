@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +101,12 @@ class Tape:
             raise TapeMiss(check)
         return lambda position: _unpacked(entry["pool"][numbers[position]])
 
-    def differs(self, check: str, variant: str, count: int) -> bool:
-        """Whether the variant's first ``count`` answers differ from the solution's anywhere."""
-        entry = self._entry(check)
-        return entry["wrong"][variant][:count] != entry["solution"][:count]
-
-    def same_as(self, check: str, variant: str, other: str, count: int) -> bool:
-        """Whether two variants answer the first ``count`` calls with the same bytes."""
-        entry = self._entry(check)
-        return entry["wrong"][variant][:count] == entry["wrong"][other][:count]
+    def recorded(self, variant: str = "") -> Iterator[list[Outcome]]:
+        """For each check, all answers of a wrong variant, or of the solution."""
+        for entry in self._checks.values():
+            if "calls" in entry:
+                numbers = entry["wrong"][variant] if variant else entry["solution"]
+                yield [_unpacked(entry["pool"][number]) for number in numbers]
 
     def _digests(self, calls: list[Call]) -> list[bytes]:
         # One check's calls are asked about for every variant: name them once.
@@ -133,7 +130,12 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def read_tape(path: Path) -> Tape:
     """A whole tape; `CourseError` where it cannot be read."""
-    first, _, body = path.read_bytes().partition(b"\n")
+    return parse_tape(path.read_bytes(), path)
+
+
+def parse_tape(data: bytes, path: Path) -> Tape:
+    """The same from a tape's bytes; ``path`` is named in errors."""
+    first, _, body = data.partition(b"\n")
     try:
         return Tape(_header(first, path), body)
     except (zlib.error, WireError, KeyError) as error:

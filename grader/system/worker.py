@@ -9,10 +9,13 @@ its control socket for jobs; a job is a datagram with the limits and one descrip
 
 from __future__ import annotations
 
+import __future__ as future_statements
 import builtins
+import functools
 import gc
 import io
 import json
+import operator
 import os
 import sys
 import types
@@ -27,6 +30,7 @@ from grader.system import sandbox
 
 MESSAGE_LIMIT = 2000
 FRAMES_LIMIT = 20
+FUTURE_FLAGS = functools.reduce(operator.or_, (getattr(future_statements, name).compiler_flag for name in future_statements.all_feature_names))
 ENVIRONMENT = ("PATH", "LANG", "HOME", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -230,9 +234,12 @@ class Child:
         namespace["__builtins__"] = _guarded_builtins(frozenset(request["allowed"]) | {name}, request["exercise"])
         failures = []
         self.files = tuple(label for label, _ in request["cells"])
+        future = 0  # a __future__ import holds for the cells after it too, as in a notebook's kernel
         for label, source in request["cells"]:
             try:
-                exec(compile(source, label, "exec", dont_inherit=True), namespace)
+                code = compile(source, label, "exec", flags=future, dont_inherit=True)
+                future |= code.co_flags & FUTURE_FLAGS
+                exec(code, namespace)
             except BaseException as error:
                 failures.append((label, self.describe(error)))
         names = [key for key, value in namespace.items() if callable(value) and not key.startswith("__")]

@@ -209,11 +209,11 @@ class _Listening:
         return self._live.answers(check, variant, calls)
 
 
-def record_tape(sources: Sources, scope: Scope, server: Server) -> bytes:
-    """The tape of an exercise's checks with the published seed."""
+def record_tape(sources: Sources, scope: Scope, server: Server, seed: int = PUBLISHED_SEED) -> bytes:
+    """The tape of an exercise's checks with one seed."""
     live, recorder = sources.live(), Recorder()
     files = [sources.folder / PUBLIC_CHECKS] + ([sources.folder / HIDDEN_CHECKS] if scope == "all" else [])
-    header = sources.header(PUBLISHED_SEED, scope)
+    header = sources.header(seed, scope)
 
     def record(session: Session) -> None:
         for check in session.checks:
@@ -229,7 +229,7 @@ def record_tape(sources: Sources, scope: Scope, server: Server) -> bytes:
             recorder.check(session.key(check), run.calls, run.outcomes, wrong)
 
     texts = texts_from(sources.exercise, header)
-    plan = Plan(sources.exercise, files, _Listening(live, recorder), texts, header, PUBLISHED_SEED, scope)
+    plan = Plan(sources.exercise, files, _Listening(live, recorder), texts, header, seed, scope)
     plan.run(server, record)
     return recorder.written(header)
 
