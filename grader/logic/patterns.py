@@ -81,7 +81,7 @@ def _reversed(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.n
 
 
 def _constant(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    if expected.dtype.kind in "biu":
+    if expected.dtype.kind in "biu" or expected.size < 5:  # of so few numbers, anything is a constant away
         return
     largest = np.unravel_index(np.argmax(np.abs(np.where(np.isfinite(expected), expected, 0))), expected.shape)
     if expected[largest] == 0 or not np.isfinite(got[largest]):

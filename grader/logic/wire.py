@@ -10,7 +10,9 @@ from a fixed list, depth and the count of values are bounded.
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +73,7 @@ def frame(value: Any) -> bytes:
 
 def decode(data: bytes | memoryview) -> Any:
     """The value of one frame's body. Raises `WireError` if the bytes are not exactly one well-formed value."""
-    reader = _Reader(memoryview(data))
+    reader = _Reader(bytes(data))
     value = reader.value(0)
     if reader.at != len(reader.data):
         raise WireError(f"{len(reader.data) - reader.at} bytes follow the value")
@@ -144,59 +146,44 @@ def _encode_array(array: np.ndarray, put: Any, tag: bytes) -> None:
 
 
 class _Reader:
-    """Reads one value after another from a buffer of known length."""
+    """Reads one value after another from bytes of known length; every length is compared before it is used."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
         self.values = 0
 
-    def take(self, count: int) -> memoryview:
-        end = self.at + count
+    def take(self, count: int) -> bytes:
+        start = self.at
+        end = start + count
         if end > len(self.data):
-            raise WireError(f"{count} bytes were announced, {len(self.data) - self.at} are there")
-        piece = self.data[self.at : end]
+            raise WireError(f"{count} bytes were announced, {len(self.data) - start} are there")
         self.at = end
-        return piece
-
-    def size(self) -> int:
-        return _SIZE.unpack(self.take(4))[0]
+        return self.data[start:end]
 
     def value(self, depth: int) -> Any:
         self.values += 1
         if depth > MAX_DEPTH or self.values > MAX_VALUES:
             raise WireError("a value is nested too deep or holds too many values")
-        tag = bytes(self.take(1))
-        if tag == b"a":
-            return self.array()
-        if tag == b"g":
-            array = self.array()
-            if array.shape != ():
-                raise WireError("a numpy number must have no axes")
-            return array[()]
-        if tag == b"N":
-            return None
-        if tag in b"TF":
-            return tag == b"T"
-        if tag == b"i":
-            return self.integer()
-        if tag == b"f":
-            return _DOUBLE.unpack(self.take(8))[0]
-        if tag == b"c":
-            return complex(*_COMPLEX.unpack(self.take(16)))
-        if tag == b"s":
-            return self.text(self.size())
-        if tag == b"b":
-            return bytes(self.take(self.size()))
-        if tag in b"lt":
-            items = [self.value(depth + 1) for _ in range(self.count(1))]
-            return items if tag == b"l" else tuple(items)
-        if tag == b"d":
-            return self.mapping(depth)
-        if tag == b"h":
-            number = LENGTH.unpack(self.take(8))[0]
-            return Handle(number, self.text(self.size()))
-        raise WireError(f"no value begins with the byte {tag!r}")
+        if self.at >= len(self.data):
+            raise WireError("a value is missing")
+        tag = self.data[self.at]
+        self.at += 1
+        read = _READERS.get(tag)
+        if read is None:
+            raise WireError(f"no value begins with the byte {tag}")
+        return read(self, depth)
+
+    def size(self) -> int:
+        if self.at + 4 > len(self.data):
+            raise WireError("a length is missing")
+        (size,) = _SIZE.unpack_from(self.data, self.at)
+        self.at += 4
+        return size
+
+    def items(self, depth: int) -> list[Any]:
+        count = self.count(1)
+        return [self.value(depth + 1) for _ in range(count)]
 
     def count(self, bytes_each: int) -> int:
         count = self.size()
@@ -204,14 +191,14 @@ class _Reader:
             raise WireError(f"{count} values were announced, {len(self.data) - self.at} bytes are there")
         return count
 
-    def text(self, length: int) -> str:
+    def text(self) -> str:
         try:
-            return bytes(self.take(length)).decode("utf-8", "surrogatepass")
+            return self.take(self.size()).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise WireError("a string is not UTF-8") from error
 
     def integer(self) -> int:
-        digits = bytes(self.take(self.size()))
+        digits = self.take(self.size())
         body = digits[1:] if digits[:1] == b"-" else digits
         if not body.isdigit() or len(body) > MAX_INT_DIGITS:
             raise WireError("a whole number is not written in digits")
@@ -221,11 +208,22 @@ class _Reader:
         result: dict[Any, Any] = {}
         for _ in range(self.count(2)):
             key = self.value(depth + 1)
+            value = self.value(depth + 1)
             try:
-                result[key] = self.value(depth + 1)
+                result[key] = value
             except TypeError as error:
                 raise WireError(f"{type(key).__name__} cannot be a key") from error
         return result
+
+    def handle(self) -> Handle:
+        number = LENGTH.unpack(self.take(8))[0]
+        return Handle(number, self.text())
+
+    def number(self) -> np.generic:
+        array = self.array()
+        if array.shape != ():
+            raise WireError("a numpy number must have no axes")
+        return array[()]
 
     def array(self) -> np.ndarray:
         code, dimensions = _ARRAY_HEAD.unpack(self.take(2))
@@ -233,14 +231,30 @@ class _Reader:
             raise WireError(f"no array has dtype code {code} and {dimensions} axes")
         shape = struct.unpack(f">{dimensions}Q", self.take(8 * dimensions))
         dtype = DTYPES[code]
-        count = 1
-        for length in shape:
-            count *= length
+        count = math.prod(shape)
         if count * dtype.itemsize > len(self.data) - self.at:
             raise WireError(f"an array of shape {shape} was announced, {len(self.data) - self.at} bytes are there")
-        if any(length > MAX_FRAME for length in shape):
+        if count == 0 and any(length > MAX_FRAME for length in shape):
             raise WireError(f"an array of shape {shape} has an axis that is too long")
         raw = self.take(count * dtype.itemsize)
-        if dtype == np.bool_ and count and max(raw) > 1:
+        if code == 0 and count and max(raw) > 1:
             raise WireError("a boolean array holds other bytes than 0 and 1")
         return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()
+
+
+_READERS: dict[int, Callable[[_Reader, int], Any]] = {
+    ord("a"): lambda reader, depth: reader.array(),
+    ord("g"): lambda reader, depth: reader.number(),
+    ord("N"): lambda reader, depth: None,
+    ord("T"): lambda reader, depth: True,
+    ord("F"): lambda reader, depth: False,
+    ord("i"): lambda reader, depth: reader.integer(),
+    ord("f"): lambda reader, depth: _DOUBLE.unpack(reader.take(8))[0],
+    ord("c"): lambda reader, depth: complex(*_COMPLEX.unpack(reader.take(16))),
+    ord("s"): lambda reader, depth: reader.text(),
+    ord("b"): lambda reader, depth: reader.take(reader.size()),
+    ord("l"): lambda reader, depth: reader.items(depth),
+    ord("t"): lambda reader, depth: tuple(reader.items(depth)),
+    ord("d"): lambda reader, depth: reader.mapping(depth),
+    ord("h"): lambda reader, depth: reader.handle(),
+}

@@ -1,4 +1,4 @@
-"""Outside the worker: starts the server, opens one job per submission, and asks it things with a deadline.
+"""Outside the worker: opens one job per submission, and asks it things with a deadline.
 
 `Server` is warm and reusable; `Server.open` gives a `Worker`, the running submission. Whatever a submission does (hang,
 die, flood, send rubbish), the answer is an `Outcome`; nothing here raises because of what a student wrote.
@@ -11,32 +11,20 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from grader.logic import wire
 from grader.model.errors import EnvironmentProblem, WireError
 from grader.model.types import Call, Died, Limits, Outcome, Raised, Submission, Value
+from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment, command, configuration, launch
 
-ENGINE_ROOT = Path(__file__).resolve().parents[2]
-SCRATCH = "/scratch"
 START_SECONDS = 60.0
-BOOTSTRAP = (
-    "import json, sys\n"
-    "config = json.loads(sys.argv[1])\n"
-    "sys.path[:0] = config['packages'] + [config['engine']]\n"
-    "from grader.system import worker\n"
-    "sys.path.remove(config['engine'])\n"
-    "del sys.argv[1:]\n"
-    "worker.main(config)\n"
-)
 
 
 @dataclass
@@ -53,39 +41,29 @@ class Server:
 
     def __init__(
         self,
-        packages: tuple[str, ...] = ("numpy", "einops"),
+        packages: tuple[str, ...] = PACKAGES,
         *,
         fork: bool | None = None,
         without: frozenset[str] = frozenset(),
+        launched: Launched | None = None,
     ) -> None:
-        can_fork = sys.platform.startswith("linux") and hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
-        self.fork = can_fork if fork is None else fork
+        self.fork = can_fork() if fork is None else fork
         self.without = without
         self.packages = packages
         self.layers: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        if launched is not None:
+            self._adopt(launched)
 
     def start(self) -> Server:
         """Execute the server and return at once; the first `open` waits until it is warm."""
-        if not self.fork or self._process is not None:
-            return self
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        config = self._config("fork", SCRATCH) | {"control_fd": theirs.fileno()}
-        self._process = subprocess.Popen(
-            _command(config),
-            env=_clean_environment(),
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            cwd="/",
-        )
-        theirs.close()
-        self._control = ours
-        self._ready = False
+        if self.fork and self._process is None:
+            self._adopt(launch(self.packages, self.without))
         return self
+
+    def _adopt(self, launched: Launched) -> None:
+        self._process, self._control, self._ready = launched.process, launched.control, False
 
     def _wait_until_ready(self) -> None:
         if self._ready:
@@ -104,18 +82,6 @@ class Server:
         self.layers = tuple(json.loads(message[1:]))
         self._ready = True
 
-    def _config(self, mode: str, scratch: str) -> dict[str, Any]:
-        libraries = list(dict.fromkeys([sysconfig.get_path("platlib"), sysconfig.get_path("purelib")]))
-        return {
-            "mode": mode,
-            "packages": libraries,
-            "engine": str(ENGINE_ROOT),
-            "readable": readable_paths(),
-            "scratch": scratch,
-            "preload": list(self.packages),
-            "without": sorted(self.without),
-        }
-
     def open(self, limits: Limits) -> Worker:
         """A fresh worker process for one submission."""
         if not self.fork:
@@ -130,10 +96,10 @@ class Server:
 
     def _spawn(self, limits: Limits) -> _PipeChannel:
         scratch = tempfile.mkdtemp(prefix="grader-")
-        config = self._config("spawn", scratch) | {"limits": _resources(limits)}
+        config = configuration("spawn", scratch, self.packages, self.without) | {"limits": _resources(limits)}
         process = subprocess.Popen(
-            _command(config),
-            env=_clean_environment(),
+            command(config),
+            env=clean_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -174,46 +140,48 @@ class Worker:
         self.cpu_seconds: float | None = None
         self._ended = False
         hello = self._receive(START_SECONDS)
-        if isinstance(hello, dict):
-            self.layers = tuple(dict.fromkeys([*layers, *map(str, hello.get("layers", ()))]))
+        if not isinstance(hello, Died) and hello[0] == "layers":
+            self.layers = tuple(dict.fromkeys([*layers, *map(str, hello[1])]))
 
     def load(self, submission: Submission, name: str, allowed: tuple[str, ...], label: str) -> Loaded:
         """Run the submission's cells in the worker; ``label`` is what its own lines are called in messages."""
         cells = [(_cell_label(label, cell.number), cell.source) for cell in submission.cells]
-        request = {"op": "load", "cells": cells, "name": name, "allowed": list(allowed), "exercise": name}
-        reply = self._ask(request, self._limits.load_seconds)
+        reply = self._ask(("load", cells, name, list(allowed)), self._limits.load_seconds)
         if isinstance(reply, Died):
             return Loaded(died=reply)
         try:
-            failures = [(str(label), _raised(description)) for label, description in reply["failures"]]
-            return Loaded([str(item) for item in reply["names"]], failures)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            names, failures = reply[1]
+            found = [(str(label), _raised(description)) for label, description in failures]
+            return Loaded([str(item) for item in names], found)
+        except (IndexError, KeyError, TypeError, ValueError, AttributeError):
             return Loaded(died=self._give_up("garbled", "what it sent was not an answer"))
 
     def answer(self, call: Call) -> Outcome:
         """Call a function or method of the submission, or get or set an attribute of the object behind a handle."""
         if call.kind == "get":
-            return self._outcome({"op": "get", "target": call.target, "name": call.name})
-        if call.kind == "set":
-            return self._outcome({"op": "set", "target": call.target, "name": call.name, "value": call.args[0]})
-        request = {"op": "call", "name": call.name, "args": call.args, "kwargs": call.kwargs}
-        return self._outcome(request | {"target": call.target, "echo": call.echo})
-
-    def _outcome(self, request: dict[str, Any]) -> Outcome:
+            request: tuple[Any, ...] = ("get", call.target, call.name)
+        elif call.kind == "set":
+            request = ("set", call.target, call.name, call.args[0])
+        else:
+            request = ("call", call.name, call.args, call.kwargs, call.target, call.echo)
         reply = self._ask(request, self._limits.call_seconds)
         if isinstance(reply, Died):
             return reply
         try:
-            if "raised" in reply:
-                return _raised(reply["raised"])
-            after = reply.get("after")
-            if after is not None and type(after) is not list:
-                raise TypeError
-            return Value(reply["value"], after)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            if reply[0] == "value":
+                value, *after = reply[1:]
+                return Value(value, self._list(after[0]) if call.echo else None)
+            return _raised(reply[1])
+        except (IndexError, KeyError, TypeError, ValueError, AttributeError):
             return self._give_up("garbled", "what it sent was not an answer")
 
-    def _ask(self, request: dict[str, Any], seconds: float) -> Any:
+    @staticmethod
+    def _list(value: Any) -> list[Any]:
+        if type(value) is not list:
+            raise TypeError("a list was expected")
+        return value
+
+    def _ask(self, request: tuple[Any, ...], seconds: float) -> Any:
         if self.died is not None:
             return self.died
         try:
@@ -229,11 +197,11 @@ class Worker:
                 head = self._channel.receive(wire.LENGTH.size, deadline)
                 length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20))
                 reply = wire.decode(self._channel.receive(length, deadline))
-                if type(reply) is not dict:
+                if type(reply) is not tuple or len(reply) < 2:
                     raise WireError("a frame holds no answer")
-                if "printed" not in reply:
+                if reply[0] != "printed":
                     return reply
-                self._keep_printed(reply["printed"])
+                self._keep_printed(reply[1])
         except WireError as error:
             return self._give_up("garbled", str(error))
         except TimeoutError:
@@ -313,24 +281,43 @@ class _Channel:
 class _SocketChannel(_Channel):
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
+        self._arrived = b""
+        self._timeout = 0.0
 
     def send(self, data: bytes) -> None:
-        self._socket.settimeout(10.0)
         self._socket.sendall(data)
 
     def receive(self, count: int, deadline: float) -> bytes:
-        pieces = []
-        while count:
+        if len(self._arrived) < count:
+            self._wait_for(count, deadline)
+        piece, self._arrived = self._arrived[:count], self._arrived[count:]
+        return piece
+
+    def _wait_for(self, count: int, deadline: float) -> None:
+        pieces = [self._arrived]
+        have = len(self._arrived)
+        while have < count:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._socket.settimeout(left)
-            piece = self._socket.recv(min(count, 1 << 20))
+            self._limit_waiting(left)
+            try:
+                piece = self._socket.recv(1 << 20 if count > 1 << 16 else 1 << 16)
+            except BlockingIOError:
+                continue
             if not piece:
                 raise EOFError
             pieces.append(piece)
-            count -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            have += len(piece)
+        self._arrived = b"".join(pieces)
+
+    def _limit_waiting(self, seconds: float) -> None:
+        # The kernel's own timeout costs one system call where Python's costs three a call; it is renewed when it is too long or
+        # has become much too short. A wait that ends early is begun again until the deadline.
+        if not seconds / 2 <= self._timeout <= seconds:
+            self._timeout = seconds * 0.75
+            whole, part = divmod(self._timeout, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), max(int(part * 1e6), 1)))
 
     def close(self, kill: bool) -> int | None:
         self._socket.close()
@@ -448,27 +435,3 @@ def _resources(limits: Limits) -> dict[str, Any]:
         "processes": 64,
         "output_bytes": limits.output_kb * 1024,
     }
-
-
-def _command(config: dict[str, Any]) -> list[str]:
-    return [sys.executable, "-I", "-S", "-X", "utf8", "-c", BOOTSTRAP, json.dumps(config)]
-
-
-def _clean_environment() -> dict[str, str]:
-    # One thread: numbers do not depend on the machine, a fork loses no thread, and no limit on processes is needed for it.
-    clean = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    if "SYSTEMROOT" in os.environ:  # Windows cannot start Python without it
-        clean["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
-    return clean | {"LANG": "C.UTF-8", "PATH": os.defpath}
-
-
-def readable_paths() -> list[str]:
-    """What a worker may read: the interpreter's library, the installed packages, the system's shared libraries."""
-    paths = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "platlib", "purelib")]
-    paths += [os.path.join(sys.base_prefix, "lib"), "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
-    existing = dict.fromkeys(os.path.abspath(path) for path in paths if os.path.exists(path))
-    return [path for path in existing if not any(_is_inside(path, other) for other in existing if other != path)]
-
-
-def _is_inside(path: str, folder: str) -> bool:
-    return path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -7,7 +7,6 @@ replayed on either.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -200,7 +199,10 @@ def _plain(value: Any) -> Any:
 
 
 class Reference:
-    """The fixture ``reference``: the solution's answers in float64, with the dtypes that it gives for the inputs as they are."""
+    """The fixture ``reference``: the solution's answers in float64, with the dtypes for the inputs as they are.
+
+    The arrays in an answer are read-only: one answer serves all submissions of a session.
+    """
 
     def __init__(self, answer: Callable[[Call], tuple[Any, Any]], record: Record) -> None:
         self._answer = answer
@@ -211,8 +213,7 @@ class Reference:
             raise AttributeError(name)
 
         def ask(*args: Any, **kwargs: Any) -> Any:
-            value, dtypes = self._answer(Call(name, _plain(args), _plain(kwargs)))
-            value = copy.deepcopy(value)
+            value, dtypes = self._answer(Call(name, args, kwargs))
             self._record.references.append((value, dtypes))
             return value
 
@@ -226,6 +227,18 @@ def exact_answer(solution: InProcess, call: Call) -> tuple[Any, Any]:
     needed = _holds_low_precision(call.args) or _holds_low_precision(call.kwargs)
     exact = _value_of(solution.answer(raised), call) if needed else native
     return exact, _dtypes(native)
+
+
+def frozen(value: Any) -> Any:
+    """The same value with its arrays made read-only."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            frozen(item)
+    elif isinstance(value, dict):
+        frozen(list(value.values()))
+    return value
 
 
 def _value_of(outcome: Outcome, call: Call) -> Any:

@@ -98,7 +98,7 @@ def _readme(exercise: Exercise, task: str) -> str:
         f"You edit [`{exercise.module}`]({exercise.module}) or the notebook [`{stem}.ipynb`]({stem}.ipynb), one of the two. "
         f"`grader watch {exercise.name}` grades it at every save, `grader hint {exercise.name}` helps one step further, "
         f"`grader reset {exercise.name}` starts again and keeps what you had. The public checks stand in "
-        f"[`{PUBLIC_CHECKS}`]({PUBLIC_CHECKS})."
+        f"[`{PUBLIC_CHECKS}`]({PUBLIC_CHECKS}). Allowed imports: {', '.join(exercise.allowed_imports)}."
     )
     note = f"<!-- Printed by `make build` into {folder}; edit the source instead. -->"
     return f"{note}\n{head}\n\n{how}\n\n{rest}"

@@ -142,7 +142,7 @@ def test_weights_of_a_query_that_may_attend_to_nothing_are_zeros(student, refere
 
 
 @pytest.mark.step("attention")
-@pytest.mark.points(1)
+@pytest.mark.points(0.5)
 def test_attention_mixes_the_values_by_the_weights(student, reference, draw):
     q, k, v = np.array([[1.0, 0.0]]), np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]])
     more_q, more_k, more_v = draw(2, 3, 4, 6), draw(2, 3, 5, 6), draw(2, 3, 5, 7)

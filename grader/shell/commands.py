@@ -1,0 +1,574 @@
+"""The commands, by click. Whatever is slow to import is imported where it is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grader import __version__
+from grader.model.errors import GraderError, UsageError
+from grader.model.types import Exercise, Report, Scope
+
+if TYPE_CHECKING:
+    from grader.system.course import Course
+    from grader.system.host import Server
+    from grader.system.launch import Launched
+    from grader.verbs.check import Chosen
+
+SETTINGS = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
+LAYERS_NOTICE = "layers"
+
+
+@dataclass
+class State:
+    """What the commands share."""
+
+    launched: Launched | None = None
+    colour: bool = True
+
+
+def run(words: list[str], launched: Any = None) -> int:
+    """One command line; its exit code. Nothing but the one message of a `GraderError` is shown of an error of ours."""
+    state = State(launched)
+    state.colour = _colour(sys.stdout)
+    try:
+        code = grader.main(words, prog_name="grader", standalone_mode=False, obj=state)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as wrong:
+        wrong.show()
+        return 2
+    except GraderError as error:
+        from grader.shell import screen
+
+        screen.put(screen.problem(error, _colour(sys.stderr) and state.colour), sys.stderr)
+        return error.exit_code
+    finally:
+        if state.launched is not None:
+            _end(state.launched)
+
+
+def _colour(stream: Any) -> bool:
+    from grader.shell.screen import wants_colour
+
+    return wants_colour(stream, dict(os.environ))
+
+
+def _end(launched: Launched) -> None:
+    launched.control.close()
+    launched.process.kill()
+    launched.process.wait()
+    if launched.process.stderr is not None:
+        launched.process.stderr.close()
+
+
+# ---------------------------------------------------------------- what the commands share
+
+
+def _find_course() -> Course:
+    from grader.system.course import find_course
+
+    return find_course()
+
+
+def _say(text: str = "") -> None:
+    from grader.shell import screen
+
+    screen.put(text)
+
+
+def _aside(text: str) -> None:
+    """A word that is no part of the answer."""
+    from grader.shell import screen
+
+    screen.put(text, sys.stderr)
+
+
+@contextmanager
+def _server(state: State) -> Iterator[Server]:
+    """The server that was launched early, or a new one."""
+    from grader.system.host import Server
+
+    launched, state.launched = state.launched, None
+    with Server(launched=launched) as server:
+        yield server
+
+
+def _names_of_exercises(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        names = [exercise.name for exercise in _find_course().found()]
+    except GraderError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _names_of_variants(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from grader.system.course import read_toml
+
+    try:
+        course = _find_course()
+        wanted = context.params.get("exercises") or ()
+        exercises = [course.find(name) for name in wanted] or course.found()
+        data = [read_toml(course.solution_folder(one) / "variants.toml") for one in exercises if course.has_solution(one)]
+    except GraderError:
+        return []
+    entries = [entry["name"] for one in data for kind in ("wrong", "right") for entry in one.get(kind, [])]
+    return [name for name in ["solution", *entries] if name.startswith(incomplete)]
+
+
+def _no_colour(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and isinstance(context.obj, State):
+        context.obj.colour = False
+
+
+def plain(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--no-color, which every command takes; NO_COLOR in the environment says the same."""
+    option = click.option(
+        "--no-color", is_flag=True, expose_value=False, callback=_no_colour, is_eager=True, help="Plain text."
+    )
+    return option(command)
+
+
+exercise_argument = click.argument("exercise", shell_complete=_names_of_exercises)
+exercises_argument = click.argument("exercises", nargs=-1, metavar="[EXERCISE]...", shell_complete=_names_of_exercises)
+
+
+@click.group(invoke_without_command=True, context_settings=SETTINGS, subcommand_metavar="[COMMAND] [ARGUMENT]...")
+@plain
+@click.version_option(__version__, "--version", prog_name="grader", message="%(prog)s %(version)s")
+@click.pass_context
+def grader(context: click.Context) -> int | None:
+    """Grade the exercises of this course, and say which idea makes wrong numbers.
+
+    Without a command: watch the first exercise that is not done, and grade it at
+    every save.
+
+    EXERCISE is a name (attention), a folder (ex01_attention), its number (01) or
+    a path to one of its files.
+
+    \b
+    Example:
+      grader check attention
+
+    \b
+    The exit code is 0 when all passed, 1 when something did not, 2 when the
+    command or this computer will not do, and 130 after Ctrl-C.
+
+    \b
+    Completion of commands, exercises and variants, for this shell session:
+      bash  eval "$(_GRADER_COMPLETE=bash_source grader)"
+      zsh   eval "$(_GRADER_COMPLETE=zsh_source grader)"
+      fish  _GRADER_COMPLETE=fish_source grader | source
+    Put the line into ~/.bashrc, ~/.zshrc or config.fish to keep it.
+    """
+    if context.invoked_subcommand is None:
+        return context.invoke(watch, exercise=None)
+    return None
+
+
+# ---------------------------------------------------------------- grading
+
+
+@grader.command()
+@exercises_argument
+@click.option("--submission", metavar="FILE", type=click.Path(path_type=Path), help="Grade this .py or .ipynb file.")
+@click.option("--public", is_flag=True, help="Run the public checks only.")
+@click.option("--all", "everything", is_flag=True, help="Show every step and message.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a submission, and nothing else.")
+@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit's XML, too.")
+@click.option("--as", "variant", metavar="VARIANT", shell_complete=_names_of_variants, help="Grade a variant of the solution, or `solution` itself.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Draw other inputs than the published ones.")
+@click.option("--require", metavar="LAYER,...", default="", help="Refuse without these layers of isolation.")
+@plain
+@click.pass_obj
+def check(
+    state: State,
+    exercises: tuple[str, ...],
+    submission: Path | None,
+    public: bool,
+    everything: bool,
+    as_json: bool,
+    junit: Path | None,
+    variant: str | None,
+    seed: int | None,
+    require: str,
+) -> int:
+    """Grade exercises: all of them, or those that are named.
+
+    What is graded is your file in the exercise's folder under exercises/, or the
+    notebook beside it when you edited that instead.
+
+    \b
+    Example:
+      grader check attention
+      grader check attention --submission ~/Downloads/attention.ipynb --json
+    """
+    if submission is not None and variant is not None:
+        raise UsageError("--submission and --as name two things to grade.", "Give one of them.")
+    course = _find_course()
+    from grader.verbs.check import named_file
+
+    handed_in = named_file(submission) if submission is not None else None
+    chosen_exercises = _chosen_exercises(course, exercises, submission)
+    scope: Scope = "public" if public else "all"
+    reports: list[Report] = []
+    with _server(state) as server:
+        if require:
+            from grader.verbs.check import demand_layers
+
+            demand_layers(require, server)
+        for number, exercise in enumerate(chosen_exercises):
+            grading = _Grading(course, exercise, server, scope, seed)
+            chosen = handed_in or grading.variant(variant) if handed_in or variant else grading.own()
+            report = grading.grade(chosen)
+            reports.append(report)
+            if as_json:
+                sys.stdout.write(json.dumps(report.as_json()) + "\n")
+                sys.stdout.flush()
+            else:
+                _say(("\n" if number else "") + grading.screen(report, chosen, state.colour, everything))
+            own = handed_in is None and variant is None
+            said = grading.keep(report, chosen) if own else []
+            for line in [] if as_json else said:
+                _aside(line)
+            grading.refresh()
+    if junit is not None:
+        _write_junit(junit, reports)
+    return 0 if all(report.status == "passed" for report in reports) else 1
+
+
+def _chosen_exercises(course: Course, names: tuple[str, ...], submission: Path | None) -> list[Exercise]:
+    if names:
+        found = [course.find(name) for name in names]
+        if submission is not None and len(found) > 1:
+            raise UsageError("--submission is one file, for one exercise.", "Name one exercise.")
+        return list({exercise.name: exercise for exercise in found}.values())
+    exercises = course.found()
+    if not exercises:
+        raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
+    if submission is None or len(exercises) == 1:
+        return exercises
+    fitting = [one for one in exercises if Path(one.module).stem == submission.stem]
+    if len(fitting) != 1:
+        names = tuple(one.name for one in exercises)
+        raise UsageError(f"Which exercise is {submission} for?", f"Name one of: {', '.join(names)}.")
+    return fitting
+
+
+def _write_junit(path: Path, reports: list[Report]) -> None:
+    from grader.shell.junit import junit
+    from grader.system.course import write_atomically
+
+    try:
+        write_atomically(path, junit(reports))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Name another file with --junit.") from error
+
+
+class _Grading:
+    """One exercise being graded: what `check`, `hint` and `watch` have in common."""
+
+    def __init__(self, course: Course, exercise: Exercise, server: Server, scope: Scope = "all", seed: int | None = None):
+        from grader.system.progress import Progress
+        from grader.verbs.grading import make_plan
+
+        self.course = course
+        self.exercise = exercise
+        self.server = server
+        self.asked_for_all = scope == "all" and seed is None
+        self.plan = make_plan(course, exercise, scope=scope, seed=seed)
+        self.progress = Progress(course, _aside)
+
+    def own(self) -> Chosen:
+        from grader.verbs.check import own_submission
+
+        return own_submission(self.course, self.exercise, self.plan.texts.stub)
+
+    def variant(self, name: str) -> Chosen:
+        from grader.verbs.check import variant_submission
+
+        return variant_submission(self.course, self.exercise, name)
+
+    def grade(self, chosen: Chosen) -> Report:
+        return self.plan.run(self.server, lambda session: session.grade(chosen.submission, chosen.label))
+
+    def screen(self, report: Report, chosen: Chosen, colour: bool, everything: bool = False, focus: str = "") -> str:
+        from grader.shell import screen
+
+        notes = [chosen.note] if chosen.note else []
+        following = next_step(self.course, self.exercise, report)
+        return screen.verdict(
+            report, self.exercise, colour=colour, everything=everything, focus=focus, notes=notes, following=following
+        )
+
+    def keep(self, report: Report, chosen: Chosen) -> list[str]:
+        """Note the progress; what has to be said once beside the verdict."""
+        from grader.system.progress import digest_of
+        from grader.verbs.check import missing_layers
+
+        if not self.asked_for_all:
+            return []
+        self.progress.note(self.exercise, report, digest_of(chosen.submission))
+        missing = missing_layers(report.layers) if report.layers else []
+        if missing and self.progress.say_once(f"{LAYERS_NOTICE}: {', '.join(missing)}"):
+            lines = [f"Your code ran without these layers of isolation: {', '.join(missing)}."]
+            return [*lines, "For your own code that is fine. `grader doctor` says why; this is said once."]
+        return []
+
+    def refresh(self) -> None:
+        """Where the verdict was computed live, record what the next one can be read from."""
+        from grader.verbs.grading import Taped, refresh_cache
+        from grader.verbs.session import PUBLISHED_SEED
+
+        taped = isinstance(self.plan.oracle, Taped) or not self.course.has_solution(self.exercise)
+        if not taped and self.plan.seed == PUBLISHED_SEED and os.access(self.course.root, os.W_OK):
+            refresh_cache(self.course, self.exercise, self.server)
+
+
+def next_step(course: Course, exercise: Exercise, report: Report) -> str:
+    """The command to go on with after a verdict."""
+    if report.status == "passed":
+        return f"grader solution {exercise.name}   shows other ways to write it" if course.has_solution(exercise) else "grader"
+    if report.status == "not_started":
+        from grader.verbs.check import shown
+
+        return f"edit {shown(course.exercise_folder(exercise) / exercise.module)}   grader watch {exercise.name}"
+    return f"grader hint {exercise.name}" if report.status == "failed" else f"grader check {exercise.name}"
+
+
+@grader.command()
+@click.argument("exercise", required=False, shell_complete=_names_of_exercises)
+@plain
+@click.pass_obj
+def watch(state: State, exercise: str | None) -> int:
+    """Grade at every save; one key each for hint, next, list, reset and quit.
+
+    Without EXERCISE: the first one that is not done.
+
+    \b
+    Example:
+      grader watch attention
+    """
+    course = _find_course()
+    from grader.shell.watch import watch_course
+
+    with _server(state) as server:
+        return watch_course(course, exercise, server, state.colour)
+
+
+# ---------------------------------------------------------------- for learners
+
+
+@grader.command()
+@plain
+@click.pass_obj
+def status(state: State) -> int:
+    """The board: exercises, points, milestones, what to do next.
+
+    \b
+    Example:
+      grader status
+    """
+    course = _find_course()
+    from grader.shell import screen
+    from grader.system.progress import Progress
+    from grader.verbs.status import board
+
+    _say(screen.board(board(course, Progress(course, _aside)), state.colour))
+    return 0
+
+
+@grader.command()
+@exercise_argument
+@plain
+@click.pass_obj
+def hint(state: State, exercise: str) -> int:
+    """The next hint for the step that you are at.
+
+    First a question, then the idea, then the tool, then the lines in words.
+
+    \b
+    Example:
+      grader hint attention
+    """
+    course = _find_course()
+    one = course.find(exercise)
+    from grader.shell import screen
+    from grader.verbs.hint import next_hint
+
+    with _server(state) as server:
+        grading = _Grading(course, one, server)
+        told = next_hint(course, one, grading.progress, lambda: regrade(grading))
+    _say(screen.hint(told, one, state.colour))
+    return 0
+
+
+def regrade(grading: _Grading) -> None:
+    """Grade the learner's file silently when it is another one than was graded last."""
+    from grader.system.progress import digest_of
+
+    chosen = grading.own()
+    if grading.progress.of(grading.exercise)["last"].get("digest") != digest_of(chosen.submission):
+        grading.keep(grading.grade(chosen), chosen)
+
+
+@grader.command()
+@exercise_argument
+@plain
+@click.pass_obj
+def reset(state: State, exercise: str) -> int:
+    """The stub again; your file is kept beside it, with the time in its name.
+
+    \b
+    Example:
+      grader reset attention
+    """
+    course = _find_course()
+    from grader.verbs.reset import reset as do_reset
+
+    for line in do_reset(course, course.find(exercise)):
+        _say(line)
+    return 0
+
+
+@grader.command()
+@exercise_argument
+@click.option("--spoil", is_flag=True, help="Show it before the exercise is passed.")
+@plain
+@click.pass_obj
+def solution(state: State, exercise: str, spoil: bool) -> int:
+    """The solution, once passed, and two or three other ways to write it.
+
+    \b
+    Example:
+      grader solution attention
+      grader solution attention --spoil
+    """
+    course = _find_course()
+    one = course.find(exercise)
+    from grader.shell import screen
+    from grader.system.progress import Progress
+    from grader.verbs.solution import solution as find_solution
+
+    _say(screen.solution(find_solution(course, one, Progress(course, _aside), spoil), one, state.colour))
+    return 0
+
+
+@grader.command("run")
+@exercise_argument
+@click.argument("name", required=False)
+@click.option("--quick", is_flag=True, help="Smaller: ends within two minutes and still shows the effect.")
+@click.option("--solution", "use_solution", is_flag=True, help="Run it on the author's solution instead of your file.")
+@click.option("--mine", is_flag=True, help="With your own passed parts of other exercises.")
+@plain
+@click.pass_obj
+def run_command(state: State, exercise: str, name: str | None, quick: bool, use_solution: bool, mine: bool) -> int:
+    """An exercise's experiment, on your file, once its public checks pass.
+
+    Asks for a guess first (Enter skips). The results lie in runs/EXERCISE/NAME/
+    afterwards; a run that was interrupted goes on where it stopped.
+
+    \b
+    Example:
+      grader run attention
+      grader run attention against_torch --quick
+    """
+    course = _find_course()
+    one = course.find(exercise)
+    from grader.verbs.run import public_checks, run
+
+    if not use_solution:
+        with _server(state) as server:
+            grading = _Grading(course, one, server, "public")
+            chosen = grading.own()
+            report = grading.grade(chosen)
+            if not public_checks(report, one):
+                _say(grading.screen(report, chosen, state.colour))
+                _aside(f"The experiment runs once the public checks pass. `grader run {one.name} --solution` shows the author's.")
+                return 1
+    ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
+    return run(course, one, name, quick=quick, solution=use_solution, mine=mine, ask=ask, say=_say)
+
+
+def _ask(question: str) -> str:
+    from grader.shell import screen
+
+    for line in screen.wrapped(question, ""):
+        _say(line)
+    return click.prompt("Your guess (Enter skips)", default="", show_default=False)
+
+
+@grader.command()
+@plain
+def doctor() -> int:
+    """What is installed, what is missing, what holds here, and what to do.
+
+    \b
+    Example:
+      grader doctor
+    """
+    from grader.verbs.doctor import doctor as examine
+
+    return examine(_say)
+
+
+# ---------------------------------------------------------------- for authors
+
+
+@grader.command()
+@click.option("--check", "only_check", is_flag=True, help="Write nothing: exit with 1 when something would change.")
+@plain
+def build(only_check: bool) -> int:
+    """Print exercises/ and tapes/ from solutions/.
+
+    \b
+    Example:
+      grader build --check
+    """
+    from grader.verbs.build import build as print_course
+
+    return print_course(_find_course(), check=only_check, say=_say)
+
+
+@grader.command()
+@exercises_argument
+@click.option("--full", is_flag=True, help="Every mutant instead of a sample.")
+@plain
+def verify(exercises: tuple[str, ...], full: bool) -> int:
+    """Prove the course: every claim about its exercises, with the evidence.
+
+    \b
+    Example:
+      grader verify attention --full
+    """
+    from grader.verbs.verify import verify as prove
+
+    return prove(_find_course(), list(exercises), full, _say)
+
+
+@grader.command()
+@click.argument("name")
+@plain
+def new(name: str) -> int:
+    """Begin an exercise: its folder under solutions/, small but valid.
+
+    \b
+    Example:
+      grader new layer_norm
+    """
+    from grader.verbs.new import new as begin
+
+    for line in begin(_find_course(), name):
+        _say(line)
+    return 0
