@@ -7,7 +7,7 @@ import sys
 if sys.path and not getattr(sys.flags, "safe_path", False) and sys.path[0] in ("", os.getcwd()):
     del sys.path[0]
 
-from grader.shell.cli import main  # noqa: E402 - only after the line above
+from grader.shell.cli import main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@
     python -m lab.launch EXERCISE_DIR --describe
 
 `--describe` prints the experiments as JSON, in their order: name, title and the question to ask before.
-Exit codes: 0 done; 1 the file under test raised; 2 no such experiment, or something is not installed.
+Exit codes: 0 done; 1 the file under test raised; 2 no such experiment, or something is not installed; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -99,6 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     except CannotRun as problem:
         print(problem, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where it stopped.", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Record:
     tolerances: Mapping[str, float]
     asked: list[Asked] = field(default_factory=list)
     references: list[tuple[Any, Any]] = field(default_factory=list)
-    compared: list[tuple[Any, Any, Any]] = field(default_factory=list)
+    compared: list[tuple[Any, Any, Any, float | None]] = field(default_factory=list)
 
     def call_of(self, result: Any) -> Call | None:
         """The call that gave this very object, else the last call made."""
@@ -84,7 +84,7 @@ def assert_close(got: Any, expected: Any, tolerance: float | None = None, dtype:
     """
     record = _record()
     dtypes = dtype if dtype is not None else record.dtypes_of(expected)
-    record.compared.append((got, expected, dtypes))
+    record.compared.append((got, expected, dtypes, tolerance))
     finding = compare(got, expected, record.tolerances, dtypes=dtypes, tolerance=tolerance)
     if finding is not None:
         finding.call = record.call_of(got)

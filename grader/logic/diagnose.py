@@ -8,7 +8,7 @@ check alone, pairs of them are tried, those first that the rest of the submissio
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Protocol
@@ -29,13 +29,23 @@ class Evidence:
     failed: bool
 
 
+class Answers(Protocol):
+    """What all wrong variants answer to one check's calls. Equal numbers stand for the same answer."""
+
+    def number(self, variant: str, position: int) -> Hashable:
+        """Which answer a variant gives at a position."""
+
+    def answer(self, number: Any) -> Outcome:
+        """The answer behind a number."""
+
+
 class Oracle(Protocol):
     """Where the variants' answers come from (`oracle.Live`, `tape.Tape`)."""
 
     wrong: tuple[str, ...]
 
-    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
-        """A variant's answer to the check's calls, by position."""
+    def answers(self, check: str, calls: list[Call]) -> Answers:
+        """The variants' answers to the check's calls."""
 
 
 def diagnose(evidence: Sequence[Evidence], oracle: Any, tolerances: Mapping[str, float]) -> dict[int, tuple[str, ...]]:
@@ -44,7 +54,7 @@ def diagnose(evidence: Sequence[Evidence], oracle: Any, tolerances: Mapping[str,
     if not failed:
         return {}
     matcher = _Matcher(evidence, oracle, tolerances)
-    singles = {number: [name for name in oracle.wrong if matcher.explains(number, name)] for number in failed}
+    singles = {number: matcher.explaining(number, oracle.wrong) for number in failed}
     named: dict[int, tuple[str, ...]] = {}
     ranking = _ranking(singles, matcher, len(evidence))
     for number, names in singles.items():
@@ -66,27 +76,39 @@ def _real_error(outcome: Outcome) -> bool:
 
 
 class _Matcher:
-    """Compares a submission's answers with the variants', each pair of check and variant once."""
+    """Which variants answer a check's calls as the submission did; each answer is compared once."""
 
     def __init__(self, evidence: Sequence[Evidence], oracle: Oracle, tolerances: Mapping[str, float]) -> None:
         self.evidence = evidence
         self.oracle = oracle
         self.tolerances = tolerances
-        self._known: dict[tuple[int, str], bool] = {}
 
-    def explains(self, number: int, variant: str) -> bool:
-        key = (number, variant)
-        if key not in self._known:
-            item = self.evidence[number]
-            answers = self.oracle.answers(item.check, variant, item.calls)
-            self._known[key] = matches(item.outcomes, answers, self.tolerances)
-        return self._known[key]
+    def explaining(self, number: int, names: Sequence[str]) -> list[str]:
+        """Those of the variants that explain one check. The last call, the one that failed, is compared first."""
+        item = self.evidence[number]
+        if not item.calls:
+            return []
+        answers = self.oracle.answers(item.check, item.calls)
+        left = list(names)
+        for position in _order(len(item.outcomes)):
+            same: dict[Hashable, bool] = {}
+            for name in left:
+                which = answers.number(name, position)
+                if which not in same:
+                    same[which] = same_outcome(item.outcomes[position], answers.answer(which), self.tolerances)
+            left = [name for name in left if same[answers.number(name, position)]]
+            if not left:
+                break
+        return left
+
+
+def _order(count: int) -> list[int]:
+    return [count - 1, *range(count - 1)]
 
 
 def matches(outcomes: Sequence[Outcome], answers: Callable[[int], Outcome], tolerances: Mapping[str, float]) -> bool:
     """Whether the answers equal the outcomes at every position; the last call, the one that failed, is compared first."""
-    order = [len(outcomes) - 1, *range(len(outcomes) - 1)] if outcomes else []
-    return bool(order) and all(same_outcome(outcomes[at], answers(at), tolerances) for at in order)
+    return bool(outcomes) and all(same_outcome(outcomes[at], answers(at), tolerances) for at in _order(len(outcomes)))
 
 
 def same_outcome(mine: Outcome, theirs: Outcome, tolerances: Mapping[str, float]) -> bool:
@@ -100,17 +122,13 @@ def same_outcome(mine: Outcome, theirs: Outcome, tolerances: Mapping[str, float]
 
 def _ranking(singles: dict[int, list[str]], matcher: _Matcher, checks: int) -> dict[str, tuple[int, int]]:
     """How well each candidate fits: failed checks that it explains, then agreement over all checks."""
-    candidates = {name for names in singles.values() for name in names}
-    explained = {name: sum(name in names for names in singles.values()) for name in candidates}
-    if len(candidates) < 2:
-        return {name: (explained[name], 0) for name in candidates}
-    return {
-        name: (explained[name], sum(_agrees(matcher, number, name) for number in range(checks))) for name in candidates
-    }
-
-
-def _agrees(matcher: _Matcher, number: int, name: str) -> bool:
-    return bool(matcher.evidence[number].calls) and matcher.explains(number, name)
+    candidates = sorted({name for names in singles.values() for name in names})
+    agreed = dict.fromkeys(candidates, 0)
+    if len(candidates) > 1:
+        for number in range(checks):
+            for name in matcher.explaining(number, candidates):
+                agreed[name] += 1
+    return {name: (sum(name in names for names in singles.values()), agreed[name]) for name in candidates}
 
 
 def _pairs(
@@ -141,5 +159,7 @@ def _pairs(
 
 def _possible(evidence: Sequence[Evidence], matcher: _Matcher, names: Sequence[str]) -> list[str]:
     """Ideas that no passed check contradicts."""
-    passed = [number for number, item in enumerate(evidence) if not item.failed and item.calls]
-    return [name for name in names if all(matcher.explains(number, name) for number in passed)]
+    for number, item in enumerate(evidence):
+        if not item.failed and item.calls:
+            names = matcher.explaining(number, names)
+    return list(names)

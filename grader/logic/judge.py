@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -115,7 +116,12 @@ def tolerance_for(dtype: np.dtype, tolerances: Mapping[str, float]) -> float:
     """The tolerance for a dtype: from the exercise's table for floating dtypes, 0 for whole numbers and booleans."""
     if dtype.kind not in "fc":
         return 0.0
-    return tolerances.get(dtype.name, tolerances.get("float64", 1e-9))
+    return tolerances.get(_name(dtype), tolerances.get("float64", 1e-9))
+
+
+@lru_cache(maxsize=64)
+def _name(dtype: np.dtype) -> str:
+    return dtype.name  # numpy makes the name anew each time
 
 
 def wrong_elements(got: np.ndarray, expected: np.ndarray, tolerance: float) -> tuple[np.ndarray, float]:
@@ -124,11 +130,10 @@ def wrong_elements(got: np.ndarray, expected: np.ndarray, tolerance: float) -> t
         return np.asarray(got != expected), 1.0
     if not expected.size:
         return np.zeros(expected.shape, bool), 1.0
-    with np.errstate(all="ignore"):
-        largest = float(np.abs(expected).max())
-        bad = ~(np.abs(got - expected) <= tolerance * (largest or 1.0))
-    if not bad.any() and largest < np.inf:  # the usual case; NaN and infinities go the long way
-        return bad, largest or 1.0
+    scale = float(np.abs(expected).max()) or 1.0
+    if scale < np.inf:  # the usual case; what is not finite goes the long way
+        bad = np.abs(got - expected) <= tolerance * scale
+        return np.logical_not(bad, out=bad) if isinstance(bad, np.ndarray) else np.asarray(not bad), scale
     theirs = expected.astype(np.complex128 if expected.dtype.kind == "c" else np.float64)
     finite = np.abs(theirs[np.isfinite(theirs)])
     scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0

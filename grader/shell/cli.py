@@ -1,7 +1,7 @@
 """The entry point: starts what takes longest, then reads the command line.
 
-The worker's process needs a moment until numpy is loaded in it. It is executed before anything else is imported here, and
-gets ready while this process does.
+The worker's process needs a moment until numpy is loaded in it. It is executed before anything else is imported here,
+and gets ready while this process does.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from grader.system.course import Course
     from grader.system.host import Server
     from grader.system.launch import Launched
-    from grader.verbs.check import Chosen
+    from grader.verbs.check import Chosen, Grading
 
+RECORDING = "Recording what every wrong idea answers, once: the next verdict comes at once."
 SETTINGS = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
-LAYERS_NOTICE = "layers"
 
 
 @dataclass
@@ -95,6 +95,12 @@ def _aside(text: str) -> None:
     screen.put(text, sys.stderr)
 
 
+def _aside_to_people(text: str) -> None:
+    """The same, where somebody is watching."""
+    if sys.stderr.isatty():
+        _aside(text)
+
+
 @contextmanager
 def _server(state: State) -> Iterator[Server]:
     """The server that was launched early, or a new one."""
@@ -120,7 +126,8 @@ def _names_of_variants(context: click.Context, parameter: click.Parameter, incom
         course = _find_course()
         wanted = context.params.get("exercises") or ()
         exercises = [course.find(name) for name in wanted] or course.found()
-        data = [read_toml(course.solution_folder(one) / "variants.toml") for one in exercises if course.has_solution(one)]
+        folders = [course.solution_folder(one) for one in exercises if course.has_solution(one)]
+        data = [read_toml(folder / "variants.toml") for folder in folders]
     except GraderError:
         return []
     entries = [entry["name"] for one in data for kind in ("wrong", "right") for entry in one.get(kind, [])]
@@ -187,8 +194,14 @@ def grader(context: click.Context) -> int | None:
 @click.option("--all", "everything", is_flag=True, help="Show every step and message.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a submission, and nothing else.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write JUnit's XML, too.")
-@click.option("--as", "variant", metavar="VARIANT", shell_complete=_names_of_variants, help="Grade a variant of the solution, or `solution` itself.")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Draw other inputs than the published ones.")
+@click.option(
+    "--as",
+    "variant",
+    metavar="VARIANT",
+    shell_complete=_names_of_variants,
+    help="Grade a variant of the solution, or `solution` itself.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Draw other inputs than the published.")
 @click.option("--require", metavar="LAYER,...", default="", help="Refuse without these layers of isolation.")
 @plain
 @click.pass_obj
@@ -217,7 +230,7 @@ def check(
     if submission is not None and variant is not None:
         raise UsageError("--submission and --as name two things to grade.", "Give one of them.")
     course = _find_course()
-    from grader.verbs.check import named_file
+    from grader.verbs.check import Grading, named_file
 
     handed_in = named_file(submission) if submission is not None else None
     chosen_exercises = _chosen_exercises(course, exercises, submission)
@@ -229,7 +242,7 @@ def check(
 
             demand_layers(require, server)
         for number, exercise in enumerate(chosen_exercises):
-            grading = _Grading(course, exercise, server, scope, seed)
+            grading = Grading(course, exercise, server, _aside, scope=scope, seed=seed)
             chosen = handed_in or grading.variant(variant) if handed_in or variant else grading.own()
             report = grading.grade(chosen)
             reports.append(report)
@@ -237,12 +250,14 @@ def check(
                 sys.stdout.write(json.dumps(report.as_json()) + "\n")
                 sys.stdout.flush()
             else:
-                _say(("\n" if number else "") + grading.screen(report, chosen, state.colour, everything))
+                _say(("\n" if number else "") + _show(state, grading, report, chosen, everything))
             own = handed_in is None and variant is None
             said = grading.keep(report, chosen) if own else []
             for line in [] if as_json else said:
                 _aside(line)
-            grading.refresh()
+            if grading.wants_refresh(report):
+                _aside_to_people(RECORDING)
+                grading.refresh()
     if junit is not None:
         _write_junit(junit, reports)
     return 0 if all(report.status == "passed" for report in reports) else 1
@@ -276,75 +291,17 @@ def _write_junit(path: Path, reports: list[Report]) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Name another file with --junit.") from error
 
 
-class _Grading:
-    """One exercise being graded: what `check`, `hint` and `watch` have in common."""
+def _show(state: State, grading: Grading, report: Report, chosen: Chosen, everything: bool = False) -> str:
+    from grader.shell import screen
 
-    def __init__(self, course: Course, exercise: Exercise, server: Server, scope: Scope = "all", seed: int | None = None):
-        from grader.system.progress import Progress
-        from grader.verbs.grading import make_plan
-
-        self.course = course
-        self.exercise = exercise
-        self.server = server
-        self.asked_for_all = scope == "all" and seed is None
-        self.plan = make_plan(course, exercise, scope=scope, seed=seed)
-        self.progress = Progress(course, _aside)
-
-    def own(self) -> Chosen:
-        from grader.verbs.check import own_submission
-
-        return own_submission(self.course, self.exercise, self.plan.texts.stub)
-
-    def variant(self, name: str) -> Chosen:
-        from grader.verbs.check import variant_submission
-
-        return variant_submission(self.course, self.exercise, name)
-
-    def grade(self, chosen: Chosen) -> Report:
-        return self.plan.run(self.server, lambda session: session.grade(chosen.submission, chosen.label))
-
-    def screen(self, report: Report, chosen: Chosen, colour: bool, everything: bool = False, focus: str = "") -> str:
-        from grader.shell import screen
-
-        notes = [chosen.note] if chosen.note else []
-        following = next_step(self.course, self.exercise, report)
-        return screen.verdict(
-            report, self.exercise, colour=colour, everything=everything, focus=focus, notes=notes, following=following
-        )
-
-    def keep(self, report: Report, chosen: Chosen) -> list[str]:
-        """Note the progress; what has to be said once beside the verdict."""
-        from grader.system.progress import digest_of
-        from grader.verbs.check import missing_layers
-
-        if not self.asked_for_all:
-            return []
-        self.progress.note(self.exercise, report, digest_of(chosen.submission))
-        missing = missing_layers(report.layers) if report.layers else []
-        if missing and self.progress.say_once(f"{LAYERS_NOTICE}: {', '.join(missing)}"):
-            lines = [f"Your code ran without these layers of isolation: {', '.join(missing)}."]
-            return [*lines, "For your own code that is fine. `grader doctor` says why; this is said once."]
-        return []
-
-    def refresh(self) -> None:
-        """Where the verdict was computed live, record what the next one can be read from."""
-        from grader.verbs.grading import Taped, refresh_cache
-        from grader.verbs.session import PUBLISHED_SEED
-
-        taped = isinstance(self.plan.oracle, Taped) or not self.course.has_solution(self.exercise)
-        if not taped and self.plan.seed == PUBLISHED_SEED and os.access(self.course.root, os.W_OK):
-            refresh_cache(self.course, self.exercise, self.server)
-
-
-def next_step(course: Course, exercise: Exercise, report: Report) -> str:
-    """The command to go on with after a verdict."""
-    if report.status == "passed":
-        return f"grader solution {exercise.name}   shows other ways to write it" if course.has_solution(exercise) else "grader"
-    if report.status == "not_started":
-        from grader.verbs.check import shown
-
-        return f"edit {shown(course.exercise_folder(exercise) / exercise.module)}   grader watch {exercise.name}"
-    return f"grader hint {exercise.name}" if report.status == "failed" else f"grader check {exercise.name}"
+    return screen.verdict(
+        report,
+        grading.exercise,
+        colour=state.colour,
+        everything=everything,
+        notes=[chosen.note] if chosen.note else [],
+        following=grading.following(report),
+    )
 
 
 @grader.command()
@@ -405,22 +362,14 @@ def hint(state: State, exercise: str) -> int:
     course = _find_course()
     one = course.find(exercise)
     from grader.shell import screen
+    from grader.verbs.check import Grading
     from grader.verbs.hint import next_hint
 
     with _server(state) as server:
-        grading = _Grading(course, one, server)
-        told = next_hint(course, one, grading.progress, lambda: regrade(grading))
+        grading = Grading(course, one, server, _aside)
+        told = next_hint(course, one, grading.progress, grading.regrade)
     _say(screen.hint(told, one, state.colour))
     return 0
-
-
-def regrade(grading: _Grading) -> None:
-    """Grade the learner's file silently when it is another one than was graded last."""
-    from grader.system.progress import digest_of
-
-    chosen = grading.own()
-    if grading.progress.of(grading.exercise)["last"].get("digest") != digest_of(chosen.submission):
-        grading.keep(grading.grade(chosen), chosen)
 
 
 @grader.command()
@@ -486,19 +435,21 @@ def run_command(state: State, exercise: str, name: str | None, quick: bool, use_
     """
     course = _find_course()
     one = course.find(exercise)
-    from grader.verbs.run import public_checks, run
+    from grader.verbs.check import Grading
+    from grader.verbs.run import run as run_experiment
 
+    chosen = None
     if not use_solution:
         with _server(state) as server:
-            grading = _Grading(course, one, server, "public")
+            grading = Grading(course, one, server, _aside, scope="public")
             chosen = grading.own()
             report = grading.grade(chosen)
-            if not public_checks(report, one):
-                _say(grading.screen(report, chosen, state.colour))
-                _aside(f"The experiment runs once the public checks pass. `grader run {one.name} --solution` shows the author's.")
+            if report.status != "passed":
+                _say(_show(state, grading, report, chosen))
+                _aside("The experiment runs once the public checks pass.")
                 return 1
     ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
-    return run(course, one, name, quick=quick, solution=use_solution, mine=mine, ask=ask, say=_say)
+    return run_experiment(course, one, name, chosen, quick=quick, mine=mine, ask=ask, say=_say)
 
 
 def _ask(question: str) -> str:
@@ -554,7 +505,7 @@ def verify(exercises: tuple[str, ...], full: bool) -> int:
     """
     from grader.verbs.verify import verify as prove
 
-    return prove(_find_course(), list(exercises), full, _say)
+    return prove(_find_course(), list(exercises), full=full, say=_say)
 
 
 @grader.command()

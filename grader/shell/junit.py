@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from grader.model.types import CheckResult, Report
+
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(reports: Sequence[Report]) -> bytes:
@@ -48,8 +51,4 @@ def _case(report: Report, check: CheckResult) -> ElementTree.Element:
 
 def _clean(text: str) -> str:
     """XML has no way to write most control characters and lone surrogates."""
-    return "".join(
-        character
-        for character in text
-        if character in "\t\n\r" or " " <= character <= "\ud7ff" or "\ue000" <= character <= "\ufffd" or character > "\uffff"
-    )
+    return _UNWRITABLE.sub("", text)

@@ -22,8 +22,9 @@ IN_FULL = 3
 _LABEL = re.compile(rf"(?=.{{{LABEL}}})(looks like |[a-z]+(?: [a-z]+)? {{2,}})(?<=^.{{{LABEL}}})(?=\S)")
 
 ASCII = {
-    "✓": "+", "✗": "x", "·": "-", "…": "...", "–": "-", "—": "-", "√": "sqrt ", "×": "x", "ᵀ": "^T", "→": "->", "≥": ">=", "≤": "<=",
-    "−": "-", "∞": "inf", "│": "|", "░": ".", "▒": ":", "▓": "%", "█": "#", "“": '"', "”": '"', "’": "'", "Σ": "sum ", "ᵢ": "_i", "ⱼ": "_j",
+    "✓": "+", "✗": "x", "·": "-", "…": "...", "–": "-", "—": "-", "−": "-", "“": '"', "”": '"', "’": "'",
+    "√": "sqrt ", "×": "x", "ᵀ": "^T", "→": "->", "≥": ">=", "≤": "<=", "∞": "inf", "Σ": "sum ", "ᵢ": "_i", "ⱼ": "_j",
+    "│": "|", "░": ".", "▒": ":", "▓": "%", "█": "#",
 }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def verdict(
     if report.status in ("broken", "not_started"):
         out += labelled(report.message, "  ", ink)
         if report.status == "not_started":
-            out += _titles(exercise.steps, ink)
+            out += [_title(step, ink) for step in exercise.steps]
     else:
         out += labelled(report.message, "  ", ink)
         out += _steps(report, exercise, ink, everything, focus)
@@ -118,7 +119,8 @@ def header(report: Report, ink: Ink) -> str:
     """One line: the exercise, its points, the time."""
     words = {"broken": "cannot be graded as it is", "not_started": "not started"}
     points = f"{report.score:g} of {report.max_score:g} points"
-    parts = [points, words.get(report.status, ""), f"{report.seconds:.1f} s" if report.seconds >= 0.05 else "0.1 s"]
+    seconds = f"{report.seconds:.1f} s" if report.seconds >= 0.1 else f"{report.seconds:.2f} s"
+    parts = [points, words.get(report.status, ""), seconds]
     shown = ink.good if report.status == "passed" else ink.strong
     return f"{ink.strong(report.exercise)}   {shown(points)}   " + "   ".join(part for part in parts[1:] if part)
 
@@ -151,30 +153,20 @@ def _steps(report: Report, exercise: Exercise, ink: Ink, everything: bool, focus
     for step in exercise.steps:
         checks = of_step(report, step)
         if everything or step.name == current:
-            out += _later(later, ink)
-            later = []
             out += _in_full(step, checks, ink, everything)
         elif is_done(checks):
             out.append(_line("✓", step.title, _points(checks), "  ", ink))
         else:
+            out.append(_title(step, ink))
             later.append(step)
-    return out + _later(later, ink)
-
-
-def _later(steps: Sequence[Step], ink: Ink) -> list[str]:
-    if not steps:
-        return []
-    minutes = sum(step.minutes for step in steps)
-    count = f"{len(steps)} more step{'s' * (len(steps) > 1)}, about {minutes} minutes"
-    return [*_titles(steps, ink), "  " + ink.faint(count)]
-
-
-def _titles(steps: Sequence[Step], ink: Ink) -> list[str]:
-    out = []
-    for step in steps:
-        time = f"{step.minutes} min" + (", stretch" if step.stretch else "")
-        out.append(_line("·", step.title, time, "  ", ink))
+    if later:
+        minutes = sum(step.minutes for step in later)
+        out.append("  " + ink.faint(f"{len(later)} more step{'s' * (len(later) > 1)}, about {minutes} minutes"))
     return out
+
+
+def _title(step: Step, ink: Ink) -> str:
+    return _line("·", step.title, f"{step.minutes} min" + (", stretch" if step.stretch else ""), "  ", ink)
 
 
 def _in_full(step: Step, checks: Sequence[CheckResult], ink: Ink, everything: bool) -> list[str]:
@@ -185,12 +177,12 @@ def _in_full(step: Step, checks: Sequence[CheckResult], ink: Ink, everything: bo
     shown = 0
     left_out = 0
     for check in checks:
-        out.append(_check_line(check, ink))
-        if not check.message or check.outcome == "passed" or to_do(check) or check.outcome == "skipped":
+        same = bool(check.looks_like) and tuple(check.looks_like) in told and not everything
+        out.append(_check_line(check, ink, "the same idea  " if same else ""))
+        if not check.message or check.outcome in ("passed", "skipped") or to_do(check) or same:
             continue
-        same = bool(check.looks_like) and tuple(check.looks_like) in told
-        if not everything and (same or shown >= IN_FULL):
-            left_out += not same
+        if not everything and shown >= IN_FULL:
+            left_out += 1
             continue
         told.add(tuple(check.looks_like))
         shown += 1
@@ -203,7 +195,7 @@ def _in_full(step: Step, checks: Sequence[CheckResult], ink: Ink, everything: bo
     return out
 
 
-def _check_line(check: CheckResult, ink: Ink) -> str:
+def _check_line(check: CheckResult, ink: Ink, remark: str = "") -> str:
     earned = f"{check.earned:g}/{check.points:g}"
     if check.outcome == "passed":
         return _line("✓", check.name, earned, "    ", ink)
@@ -211,7 +203,7 @@ def _check_line(check: CheckResult, ink: Ink) -> str:
         return _line("–", check.name, "not checked", "    ", ink)
     if to_do(check):
         return _line("·", check.name, "to do", "    ", ink)
-    return _line("✗", check.name, earned, "    ", ink)
+    return _line("✗", check.name, remark + earned, "    ", ink)
 
 
 def _points(checks: Sequence[CheckResult]) -> str:
@@ -273,8 +265,8 @@ def labelled(message: str, indent: str, ink: Ink) -> list[str]:
         label = match[1].rstrip() if match else ""
         paint = ink.telling if label in ("looks like", "another", "and") else str
         for number, piece in enumerate(fold(line[LABEL:], WIDTH - len(indent) - LABEL)):
-            head = f"{label if number == 0 else '':<{LABEL}}"
-            out.append(f"{indent}{ink.faint(head) if label else head}{paint(piece)}".rstrip())
+            head = ink.faint(f"{label:<{LABEL}}") if label and number == 0 else " " * LABEL
+            out.append(f"{indent}{head}{paint(piece)}".rstrip())
     return out
 
 
@@ -295,7 +287,7 @@ def fold(text: str, width: int) -> list[str]:
 
 def wrapped(text: str, indent: str) -> list[str]:
     """Plain sentences within the width."""
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False) or [indent]
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def bar(share: float, width: int) -> str:

@@ -146,7 +146,8 @@ class Worker:
     def load(self, submission: Submission, name: str, allowed: tuple[str, ...], label: str) -> Loaded:
         """Run the submission's cells in the worker; ``label`` is what its own lines are called in messages."""
         cells = [(_cell_label(label, cell.number), cell.source) for cell in submission.cells]
-        reply = self._ask(("load", cells, name, list(allowed)), self._limits.load_seconds)
+        self.send_ahead(wire.frame(("load", cells, name, list(allowed))))
+        reply = self.died or self._receive(self._limits.load_seconds)
         if isinstance(reply, Died):
             return Loaded(died=reply)
         try:
@@ -158,13 +159,20 @@ class Worker:
 
     def answer(self, call: Call) -> Outcome:
         """Call a function or method of the submission, or get or set an attribute of the object behind a handle."""
-        if call.kind == "get":
-            request: tuple[Any, ...] = ("get", call.target, call.name)
-        elif call.kind == "set":
-            request = ("set", call.target, call.name, call.args[0])
-        else:
-            request = ("call", call.name, call.args, call.kwargs, call.target, call.echo)
-        reply = self._ask(request, self._limits.call_seconds)
+        self.send_ahead(request_frame(call))
+        return self.collect(call)
+
+    def send_ahead(self, frames: bytes) -> None:
+        """Send whole frames of requests; their answers are collected one by one, in order."""
+        if self.died is None:
+            try:
+                self._channel.send(frames)
+            except OSError:
+                self._find_out()
+
+    def collect(self, call: Call) -> Outcome:
+        """The answer to the oldest request that was sent and not collected yet, which was ``call``."""
+        reply = self.died or self._receive(self._limits.call_seconds)
         if isinstance(reply, Died):
             return reply
         try:
@@ -180,15 +188,6 @@ class Worker:
         if type(value) is not list:
             raise TypeError("a list was expected")
         return value
-
-    def _ask(self, request: tuple[Any, ...], seconds: float) -> Any:
-        if self.died is not None:
-            return self.died
-        try:
-            self._channel.send(wire.frame(request))
-        except OSError:
-            return self._find_out()
-        return self._receive(seconds)
 
     def _receive(self, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
@@ -263,6 +262,15 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def request_frame(call: Call) -> bytes:
+    """A call as the worker reads it."""
+    if call.kind == "get":
+        return wire.frame(("get", call.target, call.name))
+    if call.kind == "set":
+        return wire.frame(("set", call.target, call.name, call.args[0]))
+    return wire.frame(("call", call.name, call.args, call.kwargs, call.target, call.echo))
 
 
 class _Channel:

@@ -63,15 +63,35 @@ class Live:
         exec(patch, namespace)
         return replay(InProcess(namespace), calls)
 
-    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
-        """What a wrong variant answers to the check's calls, by position; each is computed when it is asked for."""
-        return replay(self.variant(variant), calls)
+    def answers(self, check: str, calls: list[Call]) -> Replays:
+        """What the wrong variants answer to the check's calls; each is computed when it is asked for."""
+        return Replays(self, calls)
 
     def _patch(self, name: str) -> types.CodeType:
         # A variant changes a function or two: compiling these alone costs a tenth of compiling the module.
         if name not in self._patches:
             self._patches[name] = _changes(self.source, apply(self.source, self.variants[name]), name)
         return self._patches[name]
+
+
+class Replays:
+    """The answers of all wrong variants to one sequence of calls."""
+
+    def __init__(self, live: Live, calls: list[Call]) -> None:
+        self._live = live
+        self._calls = calls
+        self._running: dict[str, Callable[[int], Outcome]] = {}
+
+    def number(self, variant: str, position: int) -> tuple[str, int]:
+        """As in `diagnose.Answers`: every answer has a number of its own."""
+        return variant, position
+
+    def answer(self, number: tuple[str, int]) -> Outcome:
+        """As in `diagnose.Answers`."""
+        variant, position = number
+        if variant not in self._running:
+            self._running[variant] = replay(self._live.variant(variant), self._calls)
+        return self._running[variant](position)
 
 
 def replay(subject: InProcess, calls: list[Call]) -> Callable[[int], Outcome]:

@@ -1,7 +1,8 @@
 """What a learner has done so far, in one small file that survives crashes and damage.
 
-``.grader/progress.json`` holds, by the exercise's name: the best score, the steps passed and when, the hints told, and the last
-grading. It is read anew for every change, so that a watcher and a command beside it do not undo each other's notes.
+``.grader/progress.json`` holds, by the exercise's name: the best score, the steps passed and when, the hints told, and
+the last grading. It is read anew for every change, so that a watcher and a command beside it do not undo each other's
+notes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from grader.model.types import Exercise, Report, Step, Submission
@@ -87,8 +87,10 @@ class Progress:
         with self._changing() as data:
             entry = _entry(data, exercise.name)
             for step in exercise.steps:
-                checks = [check for check in report.checks if check.step == step.name and check.outcome != "skipped"]
-                if checks and all(check.outcome == "passed" for check in checks) and step.name not in entry["passed"]:
+                mine = [check for check in report.checks if check.step == step.name]
+                checks = [check for check in mine if check.outcome != "skipped"]
+                done = bool(checks) and all(check.outcome == "passed" for check in checks)
+                if done and step.name not in entry["passed"]:
                     entry["passed"][step.name] = {"when": now, "points": sum(check.earned for check in checks)}
                     new.append(step.name)
             if report.score > entry["best"] or not entry["of"]:
@@ -195,16 +197,21 @@ def _is_sound(data: Any) -> bool:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("notices"), list):
         return False
     exercises = data.get("exercises")
-    return isinstance(exercises, dict) and all(isinstance(entry, dict) and _entry_is_sound(entry) for entry in exercises.values())
+    return isinstance(exercises, dict) and all(map(_entry_is_sound, exercises.values()))
 
 
-def _entry_is_sound(entry: dict[str, Any]) -> bool:
+def _entry_is_sound(entry: Any) -> bool:
     kinds = {"best": (int, float), "of": (int, float), "done": str, "passed": dict, "hints": dict, "last": dict}
+    if not isinstance(entry, dict):
+        return False
     if not all(isinstance(entry[key], kind) for key, kind in kinds.items() if key in entry):
         return False
-    passed = all(isinstance(item, dict) and {"when", "points"} <= item.keys() for item in entry.get("passed", {}).values())
-    hints = all(isinstance(item, dict) and {"tiers", "questions"} <= item.keys() for item in entry.get("hints", {}).values())
-    return passed and hints
+    items = {"passed": {"when", "points"}, "hints": {"tiers", "questions"}}
+    return all(
+        isinstance(item, dict) and keys <= item.keys()
+        for name, keys in items.items()
+        for item in entry.get(name, {}).values()
+    )
 
 
 def _now() -> str:

@@ -10,7 +10,7 @@
 Who is who. The server runs none of the student's code. Started by root, it builds its view of the files with root's
 rights, becomes the user nobody, and takes a user namespace in which, and only there, it may go on mounting scratch
 folders. Started by an ordinary user, it takes the user namespace first and stays that user. The child keeps the
-server's user (where the server had to remain root, the child becomes nobody) and loses every capability.
+server's user and loses every capability. (Where nobody could not read what is readable, root stays root: no "user".)
 
 A layer that cannot be had is left out of what a function returns; the others go into force all the same. `without`
 hides layers, so that tests can watch each one work alone. Nothing POSIX-only is imported at the top: on other systems
@@ -164,8 +164,7 @@ def _enter_server(readable: list[str], scratch: str, without: Set[str]) -> _Take
             _make_folder(scratch)
         if "user" not in without:
             _give_up_root(readable, own_proc)
-    if "root" in taken.held:
-        _server.scratch_is_mounted_anew = _may_mount_again(scratch)
+    _settle_scratch(scratch, in_view="root" in taken.held)
     if "namespaces" in taken.held:
         _become_process_one()
     _get_ready(readable, scratch, without)
@@ -377,21 +376,13 @@ def _furnish(readable: list[str], scratch: str) -> None:
 
 
 def _resolve(path: str, links: dict[str, str]) -> str:
-    """The path without symbolic links; those met on the way are added to `links`."""
-    place, parts = "/", path.split("/")
-    while parts:
-        part = parts.pop(0)
+    """The path without symbolic links; those on the way are added to `links`, with where each of them ends."""
+    place = "/"
+    for part in os.path.normpath(path).strip("/").split("/"):
         here = os.path.join(place, part)
-        if part == "..":
-            place = os.path.dirname(place)
-        elif part in ("", "."):
-            continue
-        elif os.path.islink(here):
-            links[here] = os.readlink(here)
-            parts = links[here].split("/") + parts
-            place = "/" if os.path.isabs(links[here]) else place
-        else:
-            place = here
+        place = os.path.realpath(here)
+        if place != here:
+            links[here] = place
     return place
 
 
@@ -450,6 +441,14 @@ def _may_mount_again(scratch: str) -> bool:
     except Refused:
         return False
     return True
+
+
+def _settle_scratch(scratch: str, in_view: bool) -> None:
+    """Now that it is certain who the server, and so the child, is."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        _server.scratch_owner = 0, os.getegid()
+        os.chown(scratch, *_server.scratch_owner)
+    _server.scratch_is_mounted_anew = in_view and _may_mount_again(scratch)
 
 
 def _make_folder(scratch: str) -> None:

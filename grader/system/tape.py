@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class Tape:
         self.header = header
         self._checks: dict[str, dict[str, Any]] = wire.decode(zlib.decompress(body))
         self.wrong: tuple[str, ...] = tuple(header["ideas"])
+        self._verified: dict[str, int] = {}
+        self._answers: dict[str, Recorded] = {}
 
     @property
     def seed(self) -> int:
@@ -91,15 +93,19 @@ class Tape:
         value, dtypes = wire.decode(references[index][1])
         return value, dtypes
 
-    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
-        """What a wrong variant answers to the check's calls, by position."""
+    def answers(self, check: str, calls: list[Call]) -> Recorded:
+        """What the wrong variants answer to the check's calls; `TapeMiss` when other calls were recorded.
+
+        A check that asked once what was recorded is not compared again: with one seed it always asks the same.
+        """
         entry = self._entry(check)
-        numbers = entry["wrong"].get(variant)
-        if numbers is None or len(calls) > len(entry["calls"]):
-            raise TapeMiss(variant)
-        if entry["calls"][: len(calls)] != self._digests(calls):
-            raise TapeMiss(check)
-        return lambda position: _unpacked(entry["pool"][numbers[position]])
+        if self._verified.get(check, 0) < len(calls):
+            if entry["calls"][: len(calls)] != [digest(call) for call in calls]:
+                raise TapeMiss(check)
+            self._verified[check] = len(calls)
+        if check not in self._answers:
+            self._answers[check] = Recorded(entry)
+        return self._answers[check]
 
     def recorded(self, variant: str = "") -> Iterator[list[Outcome]]:
         """For each check, all answers of a wrong variant, or of the solution."""
@@ -108,18 +114,30 @@ class Tape:
                 numbers = entry["wrong"][variant] if variant else entry["solution"]
                 yield [_unpacked(entry["pool"][number]) for number in numbers]
 
-    def _digests(self, calls: list[Call]) -> list[bytes]:
-        # One check's calls are asked about for every variant: name them once.
-        key = id(calls)
-        if getattr(self, "_last", (None,))[0] != key or len(self._last[1]) != len(calls):
-            self._last = (key, [digest(call) for call in calls])
-        return self._last[1]
-
     def _entry(self, check: str) -> dict[str, Any]:
         entry = self._checks.get(check)
         if entry is None or "calls" not in entry:
             raise TapeMiss(check)
         return entry
+
+
+class Recorded:
+    """The recorded answers to one check's calls (`diagnose.Answers`), each unpacked once."""
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self._wrong = entry["wrong"]
+        self._pool = entry["pool"]
+        self._unpacked: dict[int, Outcome] = {}
+
+    def number(self, variant: str, position: int) -> int:
+        """Which answer a variant gives at a position."""
+        return self._wrong[variant][position]
+
+    def answer(self, number: int) -> Outcome:
+        """The answer behind a number."""
+        if number not in self._unpacked:
+            self._unpacked[number] = _unpacked(self._pool[number])
+        return self._unpacked[number]
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -3,16 +3,104 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from grader.logic.stub import is_untouched
 from grader.model.errors import EnvironmentProblem, UsageError
-from grader.model.types import Cell, Exercise, Limits, Submission
+from grader.model.types import Cell, Exercise, Limits, Report, Scope, Submission
 from grader.system.course import Course
 from grader.system.submission import read_submission
 
+if TYPE_CHECKING:
+    from grader.system.host import Server
+
 SOLUTION = "solution"
+
+
+class Grading:
+    """One exercise being graded: what the commands that grade have in common."""
+
+    def __init__(
+        self,
+        course: Course,
+        exercise: Exercise,
+        server: Server,
+        say: Callable[[str], Any],
+        *,
+        scope: Scope = "all",
+        seed: int | None = None,
+    ) -> None:
+        from grader.system.progress import Progress
+        from grader.verbs.grading import make_plan
+
+        self.course = course
+        self.exercise = exercise
+        self.server = server
+        self.counts = scope == "all" and seed is None
+        self.plan = make_plan(course, exercise, scope=scope, seed=seed)
+        self.progress = Progress(course, say)
+
+    def own(self) -> Chosen:
+        """The learner's file."""
+        return own_submission(self.course, self.exercise, self.plan.texts.stub)
+
+    def variant(self, name: str) -> Chosen:
+        """A variant of the solution."""
+        return variant_submission(self.course, self.exercise, name)
+
+    def grade(self, chosen: Chosen) -> Report:
+        """Open a session and judge one submission in it."""
+        return self.plan.run(self.server, lambda session: session.grade(chosen.submission, chosen.label))
+
+    def keep(self, report: Report, chosen: Chosen) -> list[str]:
+        """Note the progress of the learner's own file; what has to be said once beside the verdict."""
+        from grader.system.progress import digest_of
+
+        if not self.counts:
+            return []
+        self.progress.note(self.exercise, report, digest_of(chosen.submission))
+        missing = missing_layers(report.layers) if report.layers else []
+        if missing and self.progress.say_once(f"without layers: {', '.join(missing)}"):
+            lines = [f"Your code ran without these layers of isolation: {', '.join(missing)}."]
+            return [*lines, "For your own code that is fine. `grader doctor` says why; this is said once."]
+        return []
+
+    def regrade(self) -> None:
+        """Grade the learner's file silently when it is another one than was graded last."""
+        from grader.system.progress import digest_of
+
+        chosen = self.own()
+        if self.progress.of(self.exercise)["last"].get("digest") != digest_of(chosen.submission):
+            self.keep(self.grade(chosen), chosen)
+
+    def wants_refresh(self, report: Report) -> bool:
+        """Whether this verdict had to be computed by running the wrong ideas, and their answers can be recorded."""
+        from grader.verbs.grading import Taped
+        from grader.verbs.session import PUBLISHED_SEED
+
+        if report.status != "failed" or report.seed != PUBLISHED_SEED or isinstance(self.plan.oracle, Taped):
+            return False
+        return self.course.has_solution(self.exercise) and os.access(self.course.root, os.W_OK)
+
+    def refresh(self) -> None:
+        """Record the answers of all wrong ideas, so that the next verdict is read and not computed."""
+        from grader.verbs.grading import make_plan, refresh_cache
+
+        refresh_cache(self.course, self.exercise, self.server)
+        self.plan = make_plan(self.course, self.exercise, scope=self.plan.scope)
+
+    def following(self, report: Report) -> str:
+        """The command to go on with after a verdict."""
+        name = self.exercise.name
+        if report.status == "passed":
+            solved = self.course.has_solution(self.exercise)
+            return f"grader solution {name}   shows other ways to write it" if solved else "grader"
+        if report.status == "not_started":
+            return f"edit {shown(own_files(self.course, self.exercise)[0])}   grader watch {name}"
+        return f"grader hint {name}" if report.status == "failed" else f"grader check {name}"
 
 
 @dataclass(frozen=True)
@@ -34,20 +122,21 @@ def own_files(course: Course, exercise: Exercise) -> tuple[Path, Path]:
 def own_submission(course: Course, exercise: Exercise, stub: str) -> Chosen:
     """The learner's file: the module, or the notebook where that was edited and the module was not."""
     module, notebook = own_files(course, exercise)
-    if not module.exists() and not notebook.exists():
-        raise UsageError(
-            f"There is no {shown(module)}.",
-            f"`grader reset {exercise.name}` prints it anew, or name a file with --submission.",
-        )
-    if not notebook.is_file():
-        return named_file(module)
-    if module.exists() and not is_untouched((chosen := named_file(module)).submission.source, stub):
+    if module.exists():
+        chosen = named_file(module)
+        if not notebook.is_file() or not is_untouched(chosen.submission.source, stub):
+            return chosen
+    if notebook.is_file():
+        book = named_file(notebook)
+        if book.submission.problem or not is_untouched(book.submission.source, stub):
+            why = "is as it was printed" if module.exists() else "is not there"
+            return Chosen(book.submission, book.label, notebook, f"Graded is your notebook: {module.name} {why}.")
+    if module.exists():
         return chosen
-    book = named_file(notebook)
-    if not book.submission.problem and is_untouched(book.submission.source, stub):
-        return named_file(module) if module.exists() else book
-    gone = "is not there" if not module.exists() else "is as it was printed"
-    return Chosen(book.submission, book.label, notebook, f"Graded is your notebook: {module.name} {gone}.")
+    raise UsageError(
+        f"There is no {shown(module)}.",
+        f"`grader reset {exercise.name}` prints it anew; --submission names another file.",
+    )
 
 
 def named_file(path: Path) -> Chosen:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from grader.logic.diagnose import Answers
 from grader.logic.hints import parse_hints
 from grader.logic.stub import cut_stub
 from grader.logic.variants import parse_variants
@@ -61,7 +63,9 @@ class Sources:
         """One variant; `UsageError` for a name that is none."""
         found = {variant.name: variant for variant in self.variants}
         if name not in found:
-            raise UsageError(f"{self.exercise.name} has no variant {name!r}.", f"There are: {', '.join(found)}.")
+            close = difflib.get_close_matches(name, found, n=3, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(close)}?" if close else f"All {len(found)} stand in its variants.toml."
+            raise UsageError(f"{self.exercise.name} has no variant {name!r}.", hint)
         return found[name]
 
     def live(self) -> Live:
@@ -127,12 +131,12 @@ class Taped:
         except TapeMiss:
             return self._live.reference(check, index, call)
 
-    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
+    def answers(self, check: str, calls: list[Call]) -> Answers:
         """As in `tape.Tape`."""
         try:
-            return self._tape.answers(check, variant, calls)
+            return self._tape.answers(check, calls)
         except TapeMiss:
-            return self._live.answers(check, variant, calls)
+            return self._live.answers(check, calls)
 
     def pair(self, first: str, second: str, calls: list[Call]) -> Callable[[int], Outcome] | None:
         """As in `oracle.Live`."""
@@ -173,6 +177,8 @@ def make_plan(course: Course, exercise: Exercise, *, scope: Scope = "all", seed:
     files = [sources.folder / PUBLIC_CHECKS] + ([sources.folder / HIDDEN_CHECKS] if scope == "all" else [])
     wanted = PUBLISHED_SEED if seed is None else seed
     tape = _cached_tape(course, sources) if wanted == PUBLISHED_SEED else None
+    if tape is None and scope == "public" and wanted == PUBLISHED_SEED:
+        tape = _committed_tape(course, sources)
     oracle = Taped(tape, sources.live) if tape else sources.live()
     header = tape.header if tape else sources.header(wanted, scope)
     return Plan(exercise, files, oracle, texts_from(exercise, header), header, wanted, scope)
@@ -205,8 +211,8 @@ class _Listening:
         self._recorder.reference(check, call, value, dtypes)
         return value, dtypes
 
-    def answers(self, check: str, variant: str, calls: list[Call]) -> Callable[[int], Outcome]:
-        return self._live.answers(check, variant, calls)
+    def answers(self, check: str, calls: list[Call]) -> Answers:
+        return self._live.answers(check, calls)
 
 
 def record_tape(sources: Sources, scope: Scope, server: Server, seed: int = PUBLISHED_SEED) -> bytes:
@@ -246,6 +252,15 @@ def _cached_tape(course: Course, sources: Sources) -> Tape | None:
         return read_tape(_cache_file(course, sources))
     except (OSError, CourseError):
         return None
+
+
+def _committed_tape(course: Course, sources: Sources) -> Tape | None:
+    """The tape of the public checks that is handed out, where it was made from what the sources say now."""
+    try:
+        tape = read_tape(course.tape_file(sources.exercise))
+    except (OSError, CourseError):
+        return None
+    return tape if tape.header["fingerprint"] == sources.fingerprint("public") else None
 
 
 def refresh_cache(course: Course, exercise: Exercise, server: Server) -> bool:

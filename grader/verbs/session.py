@@ -6,11 +6,13 @@ fixtures ``student`` and ``reference`` bound to it, failures are diagnosed, and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,12 +26,12 @@ from grader.logic.asserting import Mismatch, Record, StudentFailure
 from grader.logic.stub import STUB_RAISE, is_untouched
 from grader.model.errors import CourseError
 from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission
-from grader.system.host import Loaded, Server, Worker
+from grader.system.careful import Careful, Script, script_of
+from grader.system.host import Loaded, Server
 from grader.system.subjects import Reference, Student, Subject, frozen
 from grader.system.tape import TapeMiss
 
 PUBLISHED_SEED = 7
-MAX_DEATHS = 3
 EMPTY_CONFIG = Path(__file__).with_name("pytest.ini")
 Result = TypeVar("Result")
 
@@ -94,7 +96,8 @@ def open_session(
     arguments += ["--rootdir", str(check_files[0].parent)]
     for name in UNUSED_PLUGINS:
         arguments += ["-p", f"no:{name}"]
-    with _quiet_environment():
+    with _quiet_environment(), _own_modules(check_files), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's about what a wrong variant computes
         code = pytest.main(arguments, plugins=[plugin])
     if plugin.problems:
         raise CourseError(f"The checks of {exercise.name} cannot be collected.\n{plugin.problems[0]}")
@@ -103,6 +106,22 @@ def open_session(
     if not plugin.finished:
         raise CourseError(f"pytest ended with code {code} before anything was graded.")
     return plugin.result
+
+
+@contextlib.contextmanager
+def _own_modules(check_files: list[Path]) -> Iterator[None]:
+    """Check files have the same names in every exercise, and pytest takes a module that is there for the one it wants."""
+    names = {path.stem for path in check_files}
+
+    def taken_out() -> dict[str, Any]:
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.rpartition(".")[2] in names}
+
+    others = taken_out()
+    try:
+        yield
+    finally:
+        taken_out()
+        sys.modules.update(others)
 
 
 class _quiet_environment:
@@ -176,7 +195,8 @@ class _Plugin:
             return True
         try:
             self.session.collected(session.items)
-            self.result = self.body(self.session)
+            with np.errstate(all="ignore"):  # what a submission's NaN does to a comparison is no news
+                self.result = self.body(self.session)
             self.finished = True
         except BaseException as error:  # pytest would swallow or print it; the caller gets it unchanged
             self.raised = error
@@ -209,6 +229,9 @@ class Session:
         self.scope = scope
         self.checks: list[Check] = []
         self._answers: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._states: dict[str, Any] = {}
+        self._scripts: dict[str, Script | None] = {}
+        self._rng = np.random.Generator(np.random.PCG64(0))
         self.current: _Current
 
     def collected(self, items: list[pytest.Item]) -> None:
@@ -234,14 +257,21 @@ class Session:
         record = Record(self.exercise.tolerances)
         asked = iter(range(1 << 30))
         reference = Reference(lambda call: self._reference(check, next(asked), call), record)
-        rng = np.random.default_rng([self.seed, zlib.crc32(check.name.encode())])
-        self.current = _Current(Student(subject, record), reference, rng)
+        self.current = _Current(Student(subject, record), reference, self._generator(check))
         asserting.begin(record)
         self._run_item(check)
         run = Run(check, record, self.current.error)
         if isinstance(run.error, pytest.skip.Exception):
             run.skipped, run.error = str(run.error), None
         return run
+
+    def _generator(self, check: Check) -> np.random.Generator:
+        """A generator seeded by the run's seed and the check's name; seeding is slow, so its first state is kept."""
+        if check.name not in self._states:
+            seeded = np.random.PCG64([self.seed, zlib.crc32(check.name.encode())])
+            self._states[check.name] = seeded.state
+        self._rng.bit_generator.state = self._states[check.name]
+        return self._rng
 
     def _reference(self, check: Check, index: int, call: Call) -> tuple[Any, Any]:
         """The oracle's answer; asked once in a session, because a check asks the same of every submission."""
@@ -272,7 +302,7 @@ class Session:
             return self._report(name, "broken", [], began, message=submission.problem)
         if self._may_be_untouched(submission) and is_untouched(submission.source, self.texts.stub):
             return self._report(name, "not_started", [], began, message=self.texts.not_started())
-        subject = _Careful(self.server, self.exercise, submission, name)
+        subject = Careful(self.server, self.exercise, submission, name)
         try:
             loaded = subject.load()
             subject.note_printed(shown=True)
@@ -294,7 +324,7 @@ class Session:
 
     def passes_all(self, submission: Submission) -> bool:
         """Whether every check passes; stops at the first that does not, and makes no report."""
-        subject = _Careful(self.server, self.exercise, submission, submission.name)
+        subject = Careful(self.server, self.exercise, submission, submission.name)
         try:
             loaded = subject.load()
             if self.texts.broken(loaded, submission):
@@ -303,17 +333,23 @@ class Session:
         finally:
             subject.close()
 
-    def _run_all(self, subject: _Careful) -> list[Run]:
+    def _run_all(self, subject: Careful) -> list[Run]:
         """Every check, in the checks' order; public ones run first.
 
         What a submission prints or returns in a public check is shown, so it must not have seen a hidden one's inputs yet.
         """
-        order = sorted(range(len(self.checks)), key=lambda number: self.checks[number].hidden)
-        runs: dict[int, Run] = {}
-        for number in order:
-            runs[number] = self.run_check(self.checks[number], subject)
-            subject.note_printed(shown=not self.checks[number].hidden)
-        return [runs[number] for number in range(len(self.checks))]
+        order = sorted(self.checks, key=lambda check: check.hidden)
+        runs: dict[str, Run] = {}
+        for check, following in zip(order, [*order[1:], None], strict=True):
+            subject.begin(self._script(check), self._script(following if following and following.hidden == check.hidden else None))
+            runs[check.name] = run = self.run_check(check, subject)
+            subject.note_printed(shown=not check.hidden)
+            if check.name not in self._scripts and run.error is None and not check.untaped:
+                self._scripts[check.name] = script_of(check.name, run.calls)
+        return [runs[check.name] for check in self.checks]
+
+    def _script(self, check: Check | None) -> Script | None:
+        return self._scripts.get(check.name) if check else None
 
     def _evidence(self, runs: list[Run]) -> list[diagnose.Evidence]:
         return [
@@ -356,7 +392,7 @@ class Session:
         began: float,
         *,
         message: str = "",
-        subject: _Careful | None = None,
+        subject: Careful | None = None,
     ) -> Report:
         if not results:
             results = [
@@ -388,55 +424,3 @@ def _outcome_of(outcome: Raised | Died) -> Any:
     if isinstance(outcome, Died):
         return "timeout" if outcome.reason == "timeout" else "error"
     return "failed" if outcome.is_a("NotImplementedError") else "error"
-
-
-class _Careful:
-    """A submission's worker, opened again when it died, so that one bad function does not take the others along."""
-
-    def __init__(self, server: Server, exercise: Exercise, submission: Submission, label: str) -> None:
-        self._server = server
-        self._exercise = exercise
-        self._submission = submission
-        self._label = Path(label).name
-        self._deadline = time.monotonic() + exercise.limits.total_seconds
-        self._fatal: dict[str, Died] = {}
-        self._deaths = 0
-        self._worker: Worker | None = None
-        self.layers: tuple[str, ...] = ()
-        self.printed = ""
-
-    def load(self) -> Loaded:
-        """Open a worker and run the submission's cells in it."""
-        self._worker = self._server.open(self._exercise.limits)
-        self.layers = self._worker.layers
-        exercise = self._exercise
-        module = Path(exercise.module).stem
-        return self._worker.load(self._submission, module, exercise.allowed_imports, self._label)
-
-    def note_printed(self, shown: bool) -> None:
-        """Take what was printed since the last time, to show it or not."""
-        if self._worker is not None:
-            if shown:
-                self.printed += "".join(self._worker.printed)
-            self._worker.printed.clear()
-
-    def answer(self, call: Call) -> Outcome:
-        if call.name in self._fatal:
-            return self._fatal[call.name]
-        if self._deaths >= MAX_DEATHS or time.monotonic() > self._deadline:
-            return Died("timeout", "total")
-        if self._worker is None:
-            self.load()
-        assert self._worker is not None
-        outcome = self._worker.answer(call)
-        if isinstance(outcome, Died):
-            self._deaths += 1
-            self._fatal[call.name] = outcome
-            self.close()
-        return outcome
-
-    def close(self) -> None:
-        """Let the worker go."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None

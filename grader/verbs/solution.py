@@ -37,13 +37,14 @@ def solution(course: Course, exercise: Exercise, progress: Progress, spoil: bool
         left = [step.name for step in exercise.steps if not step.stretch and step.name not in passed]
         raise UsageError(
             f"{exercise.name} has not been passed yet: {', '.join(left) or 'nothing was graded so far'}.",
-            f"`grader hint {exercise.name}` helps one step further; `grader solution {exercise.name} --spoil` shows it now.",
+            f"`grader hint {exercise.name}` helps one step further; "
+            f"`grader solution {exercise.name} --spoil` shows it now.",
         )
     sources = Sources(course, exercise)
     closed = [] if spoil else [name for step in exercise.steps if step.name not in passed for name in step.functions]
     text = cut_stub(sources.solution, closed) if closed else sources.solution
-    others = (_other_way(sources.solution, variant, set(closed)) for variant in sources.variants if variant.kind == "right")
-    found = [other for other in others if other[2]]
+    right = [variant for variant in sources.variants if variant.kind == "right"]
+    found = [other for other in (_other_way(sources.solution, one, set(closed)) for one in right) if other[2]]
     return Shown(text, tuple(closed), tuple(found[:OTHER_WAYS]))
 
 

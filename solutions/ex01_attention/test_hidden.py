@@ -28,15 +28,8 @@ def test_softmax_of_rows_far_below_other_rows_is_right(student, reference, draw,
     apart = np.array([[9e3], [-1e4]]) + 20 * rng.permuted(np.tile(np.arange(6.0), (2, 1)), axis=1)
     wide = 5000 * draw(4, 6)
 
-    near = student.softmax(rows)
-    far = student.softmax(wide)
-    spread = student.softmax(apart.astype("float32"))
-    down = student.softmax(rows.T, axis=0)
-
-    assert_close(near, reference.softmax(rows))
-    assert_close(far, reference.softmax(wide))
-    assert_close(spread, reference.softmax(apart.astype("float32")))
-    assert_close(down, reference.softmax(rows.T, axis=0))
+    for x, axis in [(rows, -1), (wide, -1), (apart.astype("float32"), -1), (rows.T, 0)]:
+        assert_close(student.softmax(x, axis=axis), reference.softmax(x, axis=axis))
 
 
 @pytest.mark.step("softmax")
@@ -45,11 +38,8 @@ def test_softmax_gives_minus_infinity_no_share_and_a_row_of_it_zeros(student, re
     x = draw(4, 3, 5)
     x[0, 1, 2] = x[1, 0, :4] = x[2, 2] = x[3, :, 1] = -INF
 
-    along = student.softmax(x)
-    across = student.softmax(x, axis=1)
-
-    assert_close(along, reference.softmax(x))
-    assert_close(across, reference.softmax(x, axis=1))
+    for axis in (2, 1):
+        assert_close(student.softmax(x, axis=axis), reference.softmax(x, axis=axis))
 
 
 @pytest.mark.step("softmax")
@@ -82,17 +72,11 @@ def test_softmax_takes_any_axis_of_any_array_and_leaves_it_alone(student, refere
 @pytest.mark.step("weights")
 @pytest.mark.points(0.5)
 def test_weights_broadcast_leading_axes_as_numpy_does(student, reference, draw):
-    q, k = draw(2, 1, 4, 6), draw(3, 5, 6)
+    many_q, few_k, no_k = draw(2, 1, 4, 6), draw(3, 5, 6), draw(0, 6)
     one_q, many_k = draw(1, 6), draw(3, 1, 2, 7, 6)
-    no_k = draw(0, 6)
 
-    weights = student.attention_weights(q, k)
-    of_one = student.attention_weights(one_q, many_k)
-    of_none = student.attention_weights(q, no_k)
-
-    assert_close(weights, reference.attention_weights(q, k))
-    assert_close(of_one, reference.attention_weights(one_q, many_k))
-    assert_close(of_none, reference.attention_weights(q, no_k))
+    for q, k in [(many_q, few_k), (one_q, many_k), (many_q, no_k)]:
+        assert_close(student.attention_weights(q, k), reference.attention_weights(q, k))
 
 
 @pytest.mark.step("weights")
@@ -107,16 +91,13 @@ def test_weights_take_any_scale_as_it_is(student, reference, draw):
 @pytest.mark.step("weights")
 @pytest.mark.points(0.5)
 def test_weights_of_very_large_scores_are_finite_and_right(student, reference, draw, rng):
-    q, k = draw(3, 16), draw(5, 16)
-    q[:, 0], k[:, 0] = [200, -200, 0], 200
-    whole_q = np.multiply.outer([25, -25, 5], np.ones(16))
-    whole_k = np.multiply.outer(rng.permutation([-100, -70, 60, 80, 100]), np.ones(16))
+    near_q, near_k = draw(3, 16), draw(5, 16)
+    near_q[:, 0], near_k[:, 0] = [200, -200, 0], 200
+    far_q = np.multiply.outer([25, -25, 5], np.ones(16)).astype("float32")
+    far_k = np.multiply.outer(rng.permutation([-100, -70, 60, 80, 100]), np.ones(16)).astype("float32")
 
-    near = student.attention_weights(q, k)
-    spread = student.attention_weights(whole_q.astype("float32"), whole_k.astype("float32"))
-
-    assert_close(near, reference.attention_weights(q, k))
-    assert_close(spread, reference.attention_weights(whole_q.astype("float32"), whole_k.astype("float32")))
+    for q, k in [(near_q, near_k), (far_q, far_k)]:
+        assert_close(student.attention_weights(q, k), reference.attention_weights(q, k))
 
 
 @pytest.mark.step("weights")
@@ -167,15 +148,12 @@ def test_weights_broadcast_a_mask_of_any_shape_that_fits(student, reference, dra
 @pytest.mark.step("masks")
 @pytest.mark.points(0.5)
 def test_weights_of_whole_heads_that_may_attend_to_nothing_are_zeros(student, reference, draw):
-    q, k = draw(3, 4, 6), draw(3, 5, 6)
-    queries = np.array([[True], [False], [True], [False]])
-    head = np.array([0.5, -INF, 0.0])[:, None, None]
+    q, k = draw(3, 6, 4), draw(3, 5, 4)
+    some_queries = np.array([True, False, True, False, False, True])[:, None]
+    no_second_head = np.array([0.5, -INF, 0.0])[:, None, None]
 
-    by_query = student.attention_weights(q, k, queries)
-    by_head = student.attention_weights(q, k, head)
-
-    assert_close(by_query, reference.attention_weights(q, k, queries))
-    assert_close(by_head, reference.attention_weights(q, k, head))
+    for mask in (some_queries, no_second_head):
+        assert_close(student.attention_weights(q, k, mask), reference.attention_weights(q, k, mask))
 
 
 @pytest.mark.step("masks")
@@ -186,11 +164,8 @@ def test_weights_ignore_blocked_keys_whose_scores_are_far_above_the_others(stude
     allowed = np.array([[0, 1, 1, 1, 0], [1, 0, 0, 0, 1], [0, 1, 0, 1, 0]], dtype=bool)
     added = np.where(allowed, 0.25, -INF)
 
-    weights = student.attention_weights(q, k, allowed)
-    same = student.attention_weights(q, k, added)
-
-    assert_close(weights, reference.attention_weights(q, k, allowed))
-    assert_close(same, reference.attention_weights(q, k, added))
+    for mask in (allowed, added):
+        assert_close(student.attention_weights(q, k, mask), reference.attention_weights(q, k, mask))
 
 
 @pytest.mark.step("masks")
@@ -210,8 +185,8 @@ def test_weights_keep_their_dtype_whatever_the_precision_of_the_mask(student, re
 def test_weights_refuse_masks_of_other_kinds_and_shapes(student, draw):
     q, k = draw(2, 4, 6), draw(2, 5, 6)
 
-    for mask in (np.ones((4, 5), dtype="int64"), np.eye(4, 5, dtype="uint8")):
-        assert_raises(TypeError, student.attention_weights, q, k, mask)
+    for dtype in ("int64", "uint8"):
+        assert_raises(TypeError, student.attention_weights, q, k, np.tri(4, 5, dtype=dtype))
     for shape in [(4, 6), (5, 4), (3, 4, 5), (6,)]:
         assert_raises(ValueError, student.attention_weights, q, k, np.ones(shape, dtype=bool))
         assert_raises(ValueError, student.attention_weights, q, k, np.zeros(shape))
@@ -239,15 +214,13 @@ def test_weights_let_a_mask_count_in_full_whatever_the_scale_and_leave_the_input
 @pytest.mark.step("attention")
 @pytest.mark.points(0.5)
 def test_attention_broadcasts_leading_axes_of_queries_keys_and_values(student, reference, draw):
-    q, k, v = draw(2, 1, 4, 6), draw(3, 5, 6), draw(5, 1)
-    flat_q, flat_k, many_v = draw(1, 6), draw(5, 6), draw(3, 2, 5, 7)
+    shared = draw(2, 1, 4, 6), draw(3, 5, 6), draw(5, 1)
     padding = np.array([[True, True, False, True, True], [False, True, True, True, False]])[:, None, None]
+    of_one = draw(1, 6), draw(5, 6), draw(3, 2, 5, 7)
 
-    shared = student.scaled_dot_product_attention(q, k, v, padding)
-    of_one = student.scaled_dot_product_attention(flat_q, flat_k, many_v, causal=True)
-
-    assert_close(shared, reference.scaled_dot_product_attention(q, k, v, padding))
-    assert_close(of_one, reference.scaled_dot_product_attention(flat_q, flat_k, many_v, causal=True))
+    for (q, k, v), mask in [(shared, padding), (of_one, None)]:
+        got = student.scaled_dot_product_attention(q, k, v, mask)
+        assert_close(got, reference.scaled_dot_product_attention(q, k, v, mask))
 
 
 @pytest.mark.step("attention")
@@ -274,28 +247,26 @@ def test_attention_over_very_large_scores_is_finite_and_right(student, reference
     q[:, 0], k[:, 0] = [200, -200, 100], [200, 0, 0, -200, 200]
     mask = np.array([True, True, False, True, True])
 
-    plain = student.scaled_dot_product_attention(q, k, v)
-    masked = student.scaled_dot_product_attention(q, k, v, mask, causal=True)
-
-    assert_close(plain, reference.scaled_dot_product_attention(q, k, v))
-    assert_close(masked, reference.scaled_dot_product_attention(q, k, v, mask, causal=True))
+    for which, causal in [(None, False), (mask, True)]:
+        got = student.scaled_dot_product_attention(q, k, v, which, causal=causal)
+        assert_close(got, reference.scaled_dot_product_attention(q, k, v, which, causal=causal))
 
 
 @pytest.mark.step("attention")
 @pytest.mark.points(0.5)
 def test_attention_reads_zeros_where_there_is_nothing_to_read(student, reference, draw):
-    q, k, v = draw(2, 5, 6), draw(2, 3, 6), draw(2, 3, 4)
+    q, k, v = draw(2, 5, 4), draw(2, 3, 4), draw(2, 3, 6)
     mask = np.array([True, False, True])
+    no_keys, no_values = k[:, :0], v[:, :0]
 
-    more_queries = student.scaled_dot_product_attention(q, k, v, causal=True)
-    masked_too = student.scaled_dot_product_attention(q, k, v, mask, causal=True)
-    no_keys = student.scaled_dot_product_attention(q, k[:, :0], v[:, :0], causal=True)
-    no_keys_plain = student.scaled_dot_product_attention(q, k[:, :0], v[:, :0])
-
-    assert_close(more_queries, reference.scaled_dot_product_attention(q, k, v, causal=True))
-    assert_close(masked_too, reference.scaled_dot_product_attention(q, k, v, mask, causal=True))
-    assert_close(no_keys, reference.scaled_dot_product_attention(q, k[:, :0], v[:, :0], causal=True))
-    assert_close(no_keys_plain, reference.scaled_dot_product_attention(q, k[:, :0], v[:, :0]))
+    for keys, values, which, causal in [
+        (k, v, None, True),
+        (k, v, mask, True),
+        (no_keys, no_values, None, False),
+        (no_keys, no_values, None, True),
+    ]:
+        got = student.scaled_dot_product_attention(q, keys, values, which, causal=causal)
+        assert_close(got, reference.scaled_dot_product_attention(q, keys, values, which, causal=causal))
 
 
 @pytest.mark.step("attention")
@@ -358,50 +329,40 @@ def test_why_scale_gives_six_right_answers(student, reference):
 @pytest.mark.step("backward")
 @pytest.mark.points(1)
 def test_gradients_are_summed_over_the_axes_that_were_broadcast(student, reference, draw):
-    q, k, v, d_out = draw(2, 1, 4, 6), draw(3, 5, 6), draw(1, 5, 7), draw(2, 3, 4, 7)
-    flat_q, flat_k, many_v, more_d_out = draw(4, 6), draw(1, 5, 6), draw(2, 5, 3), draw(2, 4, 3)
+    shared = draw(2, 1, 4, 6), draw(3, 5, 6), draw(1, 5, 7), draw(2, 3, 4, 7)
+    values_with_more_axes = draw(4, 6), draw(1, 5, 6), draw(2, 5, 3), draw(2, 4, 3)
 
-    gradients = student.attention_backward(q, k, v, d_out)
-    of_values_with_more_axes = student.attention_backward(flat_q, flat_k, many_v, more_d_out)
-
-    assert_close(gradients, reference.attention_backward(q, k, v, d_out))
-    assert_close(of_values_with_more_axes, reference.attention_backward(flat_q, flat_k, many_v, more_d_out))
+    for inputs in (shared, values_with_more_axes):
+        assert_close(student.attention_backward(*inputs), reference.attention_backward(*inputs))
 
 
 @pytest.mark.step("backward")
 @pytest.mark.points(1)
 def test_gradients_follow_scale_mask_and_causal_together(student, reference, draw):
     q, k, v, d_out = draw(3, 4, 6), draw(3, 5, 6), draw(3, 5, 2), draw(3, 4, 2)
-    allowed = np.array([True, True, False, True, True])
+    allowed = np.array([[1, 1, 0, 1, 1], [0, 1, 1, 0, 1], [1, 0, 1, 1, 0], [1, 1, 1, 0, 1]], dtype=bool)
     bias = draw(3, 1, 5)
     bias[1, 0, 2] = -INF
-
     far_q, far_k = q.copy(), k.copy()
     far_q[..., 0], far_k[..., 0] = [60, -60, 30, -30], 60
 
-    for mask, causal, scale in [(None, False, 0.75), (bias, True, -0.5), (allowed, True, None), (None, True, 0.0)]:
-        got, after = student.with_inputs_after(
-            "attention_backward", q, k, v, d_out, mask, causal=causal, scale=scale
-        )
+    for mask, causal, scale in [(None, False, 0.75), (bias, True, -0.5), (None, True, 0.0)]:
+        got = student.attention_backward(q, k, v, d_out, mask, causal=causal, scale=scale)
         assert_close(got, reference.attention_backward(q, k, v, d_out, mask, causal=causal, scale=scale))
-        assert_unchanged(mask if mask is not None else q, after[4] if mask is not None else after[0], what="an input")
-    got = student.attention_backward(far_q, far_k, v, d_out)
-    assert_close(got, reference.attention_backward(far_q, far_k, v, d_out))
+    got, after = student.with_inputs_after("attention_backward", far_q, far_k, v, d_out, allowed, causal=True)
+    assert_close(got, reference.attention_backward(far_q, far_k, v, d_out, allowed, causal=True))
+    assert_unchanged(allowed, after[4], what="mask")
 
 
 @pytest.mark.step("backward")
 @pytest.mark.points(1)
 def test_gradients_are_zero_where_there_is_nothing_to_read(student, reference, draw):
-    q, k, v, d_out = draw(5, 6), draw(3, 6), draw(3, 4), draw(5, 4)
-    queries = np.array([[True], [False], [True], [True], [False]])
+    q, k, v, d_out = draw(5, 4), draw(3, 4), draw(3, 6), draw(5, 6)
+    some_queries = np.array([True, False, True, True, False])[:, None]
 
-    more_queries = student.attention_backward(q, k, v, d_out, causal=True)
-    blocked = student.attention_backward(q, k, v, d_out, queries)
-    no_keys = student.attention_backward(q, k[:0], v[:0], d_out)
-
-    assert_close(more_queries, reference.attention_backward(q, k, v, d_out, causal=True))
-    assert_close(blocked, reference.attention_backward(q, k, v, d_out, queries))
-    assert_close(no_keys, reference.attention_backward(q, k[:0], v[:0], d_out))
+    for keys, values, mask, causal in [(k, v, some_queries, False), (k, v, None, True), (k[:0], v[:0], None, False)]:
+        got = student.attention_backward(q, keys, values, d_out, mask, causal=causal)
+        assert_close(got, reference.attention_backward(q, keys, values, d_out, mask, causal=causal))
 
 
 @pytest.mark.step("backward")

@@ -1,0 +1,129 @@
+"""A submission at work under one grading: its worker, opened again when it died, and fed ahead where its calls are known."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.logic.wire import Handle
+from grader.model.types import Call, Died, Exercise, Outcome, Submission
+from grader.system.host import Loaded, Server, Worker, request_frame
+
+MAX_DEATHS = 3
+# What is sent ahead has to fit into the socket's buffer beside what the worker answers meanwhile.
+AHEAD_BYTES = 32 * 1024
+
+
+@dataclass(frozen=True)
+class Script:
+    """The calls of one check, as the worker reads them: with one seed, a check asks every submission the same."""
+
+    check: str
+    functions: tuple[str, ...]
+    frames: bytes
+
+
+def script_of(check: str, calls: Sequence[Call]) -> Script | None:
+    """What can be sent ahead of a check's calls; None where they name objects of one submission, or are too large."""
+    if any(call.target or call.kind != "call" or _holds_handle((call.args, call.kwargs)) for call in calls):
+        return None
+    frames = b"".join(map(request_frame, calls))
+    return Script(check, tuple(call.name for call in calls), frames) if len(frames) <= AHEAD_BYTES else None
+
+
+def _holds_handle(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_handle, value))
+    if isinstance(value, dict):
+        return any(map(_holds_handle, value.values()))
+    return isinstance(value, Handle)
+
+
+class Careful:
+    """A submission's worker, opened again when it died, so that one bad function does not take the others along."""
+
+    def __init__(self, server: Server, exercise: Exercise, submission: Submission, label: str) -> None:
+        self._server = server
+        self._exercise = exercise
+        self._submission = submission
+        self._label = Path(label).name
+        self._deadline = time.monotonic() + exercise.limits.total_seconds
+        self._fatal: dict[str, Died] = {}
+        self._deaths = 0
+        self._worker: Worker | None = None
+        self._ahead: deque[Script] = deque()
+        self._collected = 0
+        self.layers: tuple[str, ...] = ()
+        self.printed = ""
+
+    def load(self) -> Loaded:
+        """Open a worker and run the submission's cells in it."""
+        self._worker = self._server.open(self._exercise.limits)
+        self.layers = self._worker.layers
+        exercise = self._exercise
+        module = Path(exercise.module).stem
+        return self._worker.load(self._submission, module, exercise.allowed_imports, self._label)
+
+    def note_printed(self, shown: bool) -> None:
+        """Take what was printed since the last time, to show it or not."""
+        if self._worker is not None:
+            if shown:
+                self.printed += "".join(self._worker.printed)
+            self._worker.printed.clear()
+
+    def begin(self, script: Script | None, following: Script | None) -> None:
+        """A check begins whose calls are known, and maybe those of the next: send them ahead, so that nobody waits in between."""
+        while self._ahead and (script is None or self._ahead[0].check != script.check):
+            self._skip_rest()
+        for number, known in enumerate((script, following)):
+            if known is None or self._worker is None or not self._fatal.keys().isdisjoint(known.functions):
+                return
+            if len(self._ahead) == number:
+                self._worker.send_ahead(known.frames)
+                self._ahead.append(known)
+
+    def answer(self, call: Call) -> Outcome:
+        """What the submission answers; once a function hung or killed its process, it is not called again."""
+        if call.name in self._fatal:
+            return self._fatal[call.name]
+        if self._deaths >= MAX_DEATHS or time.monotonic() > self._deadline:
+            return Died("timeout", "total")
+        if self._worker is None:
+            self.load()
+        assert self._worker is not None
+        if self._ahead and self._collected < len(self._ahead[0].functions):
+            self._collected += 1
+            outcome = self._worker.collect(call)
+        else:
+            outcome = self._worker.answer(call)
+        if isinstance(outcome, Died):
+            self._died(call.name, outcome)
+        return outcome
+
+    def _skip_rest(self) -> None:
+        """Answers that a check did not ask for, because it failed before: they are not looked at."""
+        script = self._ahead[0]
+        for function in script.functions[self._collected :]:
+            assert self._worker is not None
+            outcome = self._worker.collect(Call(function))
+            if isinstance(outcome, Died):
+                self._died(function, outcome)
+                return
+        self._ahead.popleft()
+        self._collected = 0
+
+    def _died(self, function: str, outcome: Died) -> None:
+        self._deaths += 1
+        self._fatal[function] = outcome
+        self.close()
+
+    def close(self) -> None:
+        """Let the worker go."""
+        self._ahead.clear()
+        self._collected = 0
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
