@@ -26,6 +26,8 @@ MAX_DEPTH = 32
 MAX_VALUES = 1_000_000
 MAX_DIMENSIONS = 32
 MAX_INT_DIGITS = 4000
+MAX_NAME = 200
+MAX_SAME_HASH = 16  # of keys in one dict: more of them are made, not met
 
 DTYPES = tuple(
     np.dtype(name)
@@ -118,7 +120,7 @@ def _encode(value: Any, put: Any, depth: int) -> None:
             _encode(key, put, depth + 1)
             _encode(item, put, depth + 1)
     elif kind is Handle:
-        name = value.type_name.encode("utf-8", "replace")[:200]
+        name = value.type_name.encode("utf-8", "replace")[:MAX_NAME]
         put(b"h" + LENGTH.pack(value.number) + _SIZE.pack(len(name)) + name)
     elif kind is complex:
         put(b"c" + _COMPLEX.pack(value.real, value.imag))
@@ -206,18 +208,27 @@ class _Reader:
 
     def mapping(self, depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
+        hashes: dict[int, int] = {}
         for _ in range(self.count(2)):
             key = self.value(depth + 1)
             value = self.value(depth + 1)
             try:
+                if type(key) is not str:  # strings have a secret in their hash; numbers with equal ones can be made
+                    number = hash(key)
+                    hashes[number] = hashes.get(number, 0) + 1
+                    if hashes[number] > MAX_SAME_HASH:
+                        raise WireError("too many keys of a dict have the same hash")
                 result[key] = value
-            except TypeError as error:
+            except (TypeError, ValueError) as error:  # unhashable; a numpy number that was compared with a tuple
                 raise WireError(f"{type(key).__name__} cannot be a key") from error
         return result
 
     def handle(self) -> Handle:
         number = LENGTH.unpack(self.take(8))[0]
-        return Handle(number, self.text())
+        name = self.text()
+        if len(name) > MAX_NAME:
+            raise WireError("the name of a type is too long")
+        return Handle(number, name)
 
     def number(self) -> np.generic:
         array = self.array()
@@ -234,10 +245,10 @@ class _Reader:
         count = math.prod(shape)
         if count * dtype.itemsize > len(self.data) - self.at:
             raise WireError(f"an array of shape {shape} was announced, {len(self.data) - self.at} bytes are there")
-        if count == 0 and any(length > MAX_FRAME for length in shape):
+        if count == 0 and math.prod(length or 1 for length in shape) * dtype.itemsize > MAX_FRAME:
             raise WireError(f"an array of shape {shape} has an axis that is too long")
         raw = self.take(count * dtype.itemsize)
-        if code == 0 and count and max(raw) > 1:
+        if code == 0 and count and np.frombuffer(raw, np.uint8).max() > 1:
             raise WireError("a boolean array holds other bytes than 0 and 1")
         return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()
 

@@ -60,7 +60,7 @@ class Texts:
     def broken(self, loaded: Any, submission: Submission) -> str:
         """Why nothing of a file could be graded; empty when something can."""
         if loaded.died is not None:
-            return lines(("problem", self._death(loaded.died, "The file", loading=True)))
+            return lines(("problem", self._death(loaded.died, "The file", hidden=False, loading=True)))
         if not loaded.failures:
             return ""
         if len(submission.cells) == 1 and submission.cells[0].number is None:
@@ -98,7 +98,7 @@ class Texts:
         """For a call that gave no answer."""
         call, outcome = failure.call, failure.outcome
         if isinstance(outcome, Died):
-            return lines(("asked", self.asked(call, hidden)), ("problem", self._death(outcome, call.name)))
+            return lines(("asked", self.asked(call, hidden)), ("problem", self._death(outcome, call.name, hidden)))
         if outcome.is_a("NotImplementedError"):
             return lines(("to do", f"{_where_unwritten(outcome, call)} is not written yet."))
         if not outcome.frames and outcome.is_a("AttributeError") and not call.target and call.name not in loaded.names:
@@ -173,7 +173,7 @@ class Texts:
         allowed = ", ".join(name for name in self.exercise.allowed_imports if not name.startswith("__"))
         return f"{raised.forbidden} may not be imported in this exercise. Allowed are: {allowed}."
 
-    def _death(self, died: Died, what: str, loading: bool = False) -> str:
+    def _death(self, died: Died, what: str, hidden: bool, loading: bool = False) -> str:
         limits = self.exercise.limits
         if died.reason == "timeout" and died.detail == "total":
             return f"Not run: the whole file may take {limits.total_seconds:g} seconds, and they are spent."
@@ -182,7 +182,7 @@ class Texts:
             doing = "is still loading" if loading else "gave no answer"
             return f"{what} {doing} after {seconds:g} seconds. Look for a loop that does not end."
         if died.reason == "garbled":
-            return f"{what} sent something that is not an answer ({died.detail})."
+            return f"{what} sent something that is not an answer{'' if hidden else f' ({died.detail})'}."
         if died.reason == "killed" and died.detail in ("SIGSEGV", "SIGABRT", "SIGBUS"):
             return f"{what} crashed Python ({died.detail}): memory or recursion ran out in compiled code."
         if died.reason == "killed":
@@ -253,7 +253,11 @@ def _found(finding: Finding, hidden: bool) -> list[tuple[str, str]]:
         return [("expected", f"{finding.notes['what']} is left as it was"), ("got", "the call wrote into it")]
     if hidden:
         return [("expected", "another answer")]
-    return [("expected", finding.notes["expected"]), ("got", finding.notes["got"])]
+    return [("expected", finding.notes["expected"]), ("got", _cut(finding.notes["got"]))]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 4 * WIDTH else text[: 4 * WIDTH - 1] + "…"
 
 
 def _numbers(finding: Finding, where: str, hidden: bool) -> list[tuple[str, str]]:
@@ -347,12 +351,21 @@ def _shaded(matrix: np.ndarray) -> list[str]:
 def _shapes(finding: Finding, where: str, hidden: bool) -> list[tuple[str, str]]:
     expected, got = np.asarray(finding.expected), np.asarray(finding.got)
     rows = [("expected", f"{where}shape {expected.shape}")]
-    known = {1, *expected.shape, *_sizes(finding.call)}
-    # A size that occurs nowhere in the question could carry a hidden number to the outside.
-    safe = not hidden or (got.ndim <= 6 and all(size in known for size in got.shape))
+    # A shape made for it could carry a hidden number to the outside: in a hidden check, only one close to the right one is told.
+    safe = not hidden or _is_near(got.shape, expected.shape, {1, *expected.shape, *_sizes(finding.call)})
     rows.append(("got", f"shape {got.shape}" if safe else "another shape"))
     pattern = name_pattern(got, expected, finding.tolerance) if not hidden else ""
     return rows + ([("pattern", pattern)] if pattern else [])
+
+
+def _is_near(got: tuple[int, ...], expected: tuple[int, ...], known: set[int]) -> bool:
+    """The same sizes in another order, or one size of the question in place of another, or one axis too many or too few."""
+    if len(got) == len(expected):
+        changed = sum(mine != theirs for mine, theirs in zip(got, expected, strict=True))
+        return sorted(got) == sorted(expected) or (changed == 1 and known.issuperset(got))
+    longer, shorter = sorted((got, expected), key=len, reverse=True)
+    without_one = [longer[:axis] + longer[axis + 1 :] for axis in range(len(longer))]
+    return len(longer) == len(shorter) + 1 and shorter in without_one and known.issuperset(got)
 
 
 def _sizes(call: Call | None) -> set[int]:
@@ -364,7 +377,7 @@ def _keys(finding: Finding, where: str, hidden: bool) -> list[tuple[str, str]]:
     if isinstance(finding.expected, dict):
         missing = [str(key) for key in finding.expected if key not in finding.got]
         extra = len([key for key in finding.got if key not in finding.expected])
-        text = f"without {', '.join(missing)}" if missing else f"with {extra} more"
+        text = f"without {', '.join(missing)}" if missing else "with more" if hidden else f"with {extra} more"
         return [("expected", f"{where}a dict with the keys {', '.join(map(str, finding.expected))}"), ("got", f"one {text}")]
     count = "another number" if hidden else str(len(finding.got))
     return [("expected", f"{where}{len(finding.expected)} items"), ("got", f"{count} items" if not hidden else count)]
@@ -403,9 +416,9 @@ def _argument(name: str, value: Any, hidden: bool) -> tuple[str, list[str]]:
 
 
 def _short(value: Any, hidden: bool) -> str:
+    if hidden and value is not None and not isinstance(value, (bool, np.bool_)):
+        return "…"
     if isinstance(value, np.ndarray):
         return np.array2string(value, precision=4, threshold=8, max_line_width=WIDTH * 2)
-    if hidden and isinstance(value, (float, int, str)) and not isinstance(value, bool):
-        return "…"
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -19,6 +19,7 @@ from grader.verbs.check import Grading, own_files, shown
 from grader.verbs.grading import Sources
 
 EXAMPLE_LINES = 20
+EXAMPLE_SECONDS = 60
 TRIES = 12
 
 
@@ -50,7 +51,7 @@ def _example(course: Course, exercise: Exercise, ink: screen.Ink) -> None:
     try:
         result = subprocess.run(
             [sys.executable, str(module)], capture_output=True, text=True, encoding="utf-8", errors="replace",
-            cwd=module.parent, env=environment, timeout=60, check=False,
+            cwd=module.parent, env=environment, timeout=EXAMPLE_SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         screen.put("   (it does not end by itself; your edits run here too)")

@@ -78,6 +78,8 @@ class Careful:
         """A check begins whose calls are known, and maybe those of the next: send them ahead, so that nobody waits in between."""
         while self._ahead and (script is None or self._ahead[0].check != script.check):
             self._skip_rest()
+        if self._is_late():
+            self.close()
         for number, known in enumerate((script, following)):
             if known is None or self._worker is None or not self._fatal.keys().isdisjoint(known.functions):
                 return
@@ -89,7 +91,7 @@ class Careful:
         """What the submission answers; once a function hung or killed its process, it is not called again."""
         if call.name in self._fatal:
             return self._fatal[call.name]
-        if self._deaths >= MAX_DEATHS or time.monotonic() > self._deadline:
+        if self._deaths >= MAX_DEATHS or self._is_late():
             return Died("timeout", "total")
         if self._worker is None:
             self.load()
@@ -103,11 +105,17 @@ class Careful:
             self._died(call.name, outcome)
         return outcome
 
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
     def _skip_rest(self) -> None:
         """Answers that a check did not ask for, because it failed before: they are not looked at."""
         script = self._ahead[0]
         for function in script.functions[self._collected :]:
             assert self._worker is not None
+            if self._is_late():
+                self.close()
+                return
             outcome = self._worker.collect(Call(function))
             if isinstance(outcome, Died):
                 self._died(function, outcome)

@@ -6,9 +6,11 @@ die, flood, send rubbish), the answer is an `Outcome`; nothing here raises becau
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -17,6 +19,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from grader.logic import wire
@@ -25,6 +28,11 @@ from grader.model.types import Call, Died, Limits, Outcome, Raised, Submission, 
 from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment, command, configuration, launch
 
 START_SECONDS = 60.0
+LINGER_SECONDS = 1.0
+MAX_CALLABLES = 1000
+NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
+DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
+UNNAMED = {"<module>", "<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
 @dataclass
@@ -92,7 +100,7 @@ class Server:
         ours, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._control, [b"J" + json.dumps(_resources(limits)).encode()], [theirs.fileno()])
-        return Worker(_SocketChannel(ours), self._control, limits, self.layers)
+        return Worker(_SocketChannel(ours, limits.call_seconds), self._control, limits, self.layers)
 
     def _spawn(self, limits: Limits) -> _PipeChannel:
         scratch = tempfile.mkdtemp(prefix="grader-")
@@ -136,6 +144,8 @@ class Worker:
         self._limits = limits
         self.layers = layers
         self.printed: list[str] = []
+        self._may_print = limits.output_kb * 1024
+        self._source = _Source("", {})
         self.died: Died | None = None
         self.cpu_seconds: float | None = None
         self._ended = False
@@ -146,15 +156,18 @@ class Worker:
     def load(self, submission: Submission, name: str, allowed: tuple[str, ...], label: str) -> Loaded:
         """Run the submission's cells in the worker; ``label`` is what its own lines are called in messages."""
         cells = [(_cell_label(label, cell.number), cell.source) for cell in submission.cells]
+        self._source = _Source(submission.source, {label: text.count("\n") + 2 for label, text in cells})
         self.send_ahead(wire.frame(("load", cells, name, list(allowed))))
         reply = self.died or self._receive(self._limits.load_seconds)
         if isinstance(reply, Died):
             return Loaded(died=reply)
         try:
             names, failures = reply[1]
-            found = [(str(label), _raised(description)) for label, description in failures]
-            return Loaded([str(item) for item in names], found)
-        except (IndexError, KeyError, TypeError, ValueError, AttributeError):
+            found = [(_text(label, 200), _raised(description, self._source)) for label, description in failures]
+            if not {label for label, _ in found} <= self._source.lines.keys() or len(found) > len(cells):
+                raise ValueError("cells failed that there are not")
+            return Loaded([item for item in names if type(item) is str and item.isidentifier()][:MAX_CALLABLES], found)
+        except NOT_AN_ANSWER:
             return Loaded(died=self._give_up("garbled", "what it sent was not an answer"))
 
     def answer(self, call: Call) -> Outcome:
@@ -165,8 +178,11 @@ class Worker:
     def send_ahead(self, frames: bytes) -> None:
         """Send whole frames of requests; their answers are collected one by one, in order."""
         if self.died is None:
+            seconds = self._limits.call_seconds
             try:
-                self._channel.send(frames)
+                self._channel.send(frames, time.monotonic() + seconds)
+            except TimeoutError:  # it does not read what it is asked
+                self._give_up("timeout", f"{seconds:g}")
             except OSError:
                 self._find_out()
 
@@ -178,16 +194,10 @@ class Worker:
         try:
             if reply[0] == "value":
                 value, *after = reply[1:]
-                return Value(value, self._list(after[0]) if call.echo else None)
-            return _raised(reply[1])
-        except (IndexError, KeyError, TypeError, ValueError, AttributeError):
+                return Value(value, _arguments(after[0], call) if call.echo else None)
+            return _raised(reply[1], self._source)
+        except NOT_AN_ANSWER:
             return self._give_up("garbled", "what it sent was not an answer")
-
-    @staticmethod
-    def _list(value: Any) -> list[Any]:
-        if type(value) is not list:
-            raise TypeError("a list was expected")
-        return value
 
     def _receive(self, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
@@ -196,11 +206,13 @@ class Worker:
                 head = self._channel.receive(wire.LENGTH.size, deadline)
                 length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20))
                 reply = wire.decode(self._channel.receive(length, deadline))
-                if type(reply) is not tuple or len(reply) < 2:
+                if type(reply) is not tuple or len(reply) < 2 or type(reply[0]) is not str:
                     raise WireError("a frame holds no answer")
                 if reply[0] != "printed":
                     return reply
                 self._keep_printed(reply[1])
+                if time.monotonic() > deadline:
+                    raise TimeoutError
         except WireError as error:
             return self._give_up("garbled", str(error))
         except TimeoutError:
@@ -211,8 +223,9 @@ class Worker:
     def _keep_printed(self, text: object) -> None:
         if type(text) is not str:
             raise WireError("printed text is not text")
-        if sum(map(len, self.printed)) <= self._limits.output_kb * 1024:
-            self.printed.append(text)
+        if kept := text[: self._may_print]:
+            self._may_print -= len(kept)
+            self.printed.append(kept)
 
     def _give_up(self, reason: str, detail: str) -> Died:
         self.died = Died(reason, detail)
@@ -240,12 +253,13 @@ class Worker:
         if kill:
             with contextlib.suppress(OSError):
                 self._control.send(b"K")
-        self._control.settimeout(5.0)
+        self._control.settimeout(5.0 if kill else LINGER_SECONDS)
         try:
             message = self._control.recv(65536)
-        except TimeoutError:
+        except TimeoutError:  # it closed its end, and lives on
             with contextlib.suppress(OSError):
                 self._control.send(b"K")
+            self._control.settimeout(5.0)
             message = self._control.recv(65536)
         end = json.loads(message[1:]) if message[:1] == b"E" else {}
         self.cpu_seconds = end.get("cpu")
@@ -276,7 +290,7 @@ def request_frame(call: Call) -> bytes:
 class _Channel:
     """Bytes to and from a worker."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, deadline: float) -> None:
         raise OSError("closed")
 
     def receive(self, count: int, deadline: float) -> bytes:
@@ -287,13 +301,24 @@ class _Channel:
 
 
 class _SocketChannel(_Channel):
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
         self._socket = connection
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
         self._arrived = b""
         self._timeout = 0.0
 
-    def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
+    def send(self, data: bytes, deadline: float) -> None:
+        sent = self._send_some(data)
+        while sent < len(data):
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            sent += self._send_some(memoryview(data)[sent:])
+
+    def _send_some(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:  # nothing went for as long as a call may take
+            return 0
 
     def receive(self, count: int, deadline: float) -> bytes:
         if len(self._arrived) < count:
@@ -324,8 +349,7 @@ class _SocketChannel(_Channel):
         # has become much too short. A wait that ends early is begun again until the deadline.
         if not seconds / 2 <= self._timeout <= seconds:
             self._timeout = seconds * 0.75
-            whole, part = divmod(self._timeout, 1)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(whole), max(int(part * 1e6), 1)))
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._timeout))
 
     def close(self, kill: bool) -> int | None:
         self._socket.close()
@@ -360,7 +384,7 @@ class _PipeChannel(_Channel):
             if not piece:
                 return
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, deadline: float) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(data)
         self._process.stdin.flush()
@@ -406,17 +430,59 @@ def _cell_label(label: str, number: int | None) -> str:
     return label if number is None else f"{label}, cell {number}"
 
 
-def _raised(description: Any) -> Raised:
-    """Checks a worker's description of an exception piece by piece; TypeError when it is not one."""
-    frames = tuple((_text(label, 200), int(line), _text(function, 100)) for label, line, function in description["frames"])
+@dataclass
+class _Source:
+    """The submission's text and the labels of its cells, each with the last line that a message may name."""
+
+    text: str
+    lines: dict[str, int]
+
+    @cached_property
+    def functions(self) -> set[str]:
+        """The names of all functions and classes in the text."""
+        return {*DEFINITION.findall(self.text), *UNNAMED}
+
+
+def _raised(description: Any, source: _Source) -> Raised:
+    """Checks a worker's description of an exception piece by piece; TypeError when it is not one.
+
+    All but the message and the type's name is shown in hidden checks too. So only places and names are kept that there are
+    in the submission's text, and bases that are built-in exceptions: none of them can be a number in disguise.
+    """
+    frames = []
+    for label, line, function in description["frames"][-20:]:
+        if type(line) is int and type(label) is str and 0 <= line <= source.lines.get(label, -1):
+            frames.append((label, line, function if function in source.functions else "<module>"))
+    forbidden = _text(description["forbidden"], 200)
     return Raised(
         type=_text(description["type"], 100),
-        bases=tuple(_text(base, 100) for base in description["bases"][:30]),
+        bases=tuple(base for base in description["bases"][:30] if is_exception(base)),
         message=_text(description["message"], 2000),
-        frames=frames[-20:],
-        forbidden=_text(description["forbidden"], 200),
+        frames=tuple(frames),
+        forbidden=forbidden if forbidden in source.text else "",
         depth=int(description["depth"]),
     )
+
+
+def is_exception(name: object) -> bool:
+    """Whether that is the name of a built-in exception."""
+    kind = getattr(builtins, name, None) if type(name) is str else None
+    return isinstance(kind, type) and issubclass(kind, BaseException)
+
+
+def _arguments(values: Any, call: Call) -> list[Any]:
+    """The arguments after a call: as many as before, each of the type that it had."""
+    before = [*call.args, *call.kwargs.values()]
+    if type(values) is not list or len(values) != len(before):
+        raise TypeError("the arguments of the call were expected")
+    if any(type(now) is not type(then) for now, then in zip(values, before, strict=True)):
+        raise TypeError("an argument has become something else")
+    return values
+
+
+def _timeval(seconds: float) -> bytes:
+    whole, part = divmod(seconds, 1)
+    return struct.pack("ll", int(whole), max(int(part * 1e6), 1))
 
 
 def _text(value: object, limit: int) -> str:

@@ -30,6 +30,7 @@ from grader.system import sandbox
 
 MESSAGE_LIMIT = 2000
 FRAMES_LIMIT = 20
+PLAIN_DTYPES = frozenset(wire.DTYPES)
 FUTURE_FLAGS = functools.reduce(operator.or_, (getattr(future_statements, name).compiler_flag for name in future_statements.all_feature_names))
 ENVIRONMENT = ("PATH", "LANG", "HOME", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -235,7 +236,10 @@ class Child:
             except BaseException as error:  # SystemExit and KeyboardInterrupt of the student's are answers too
                 reply = ("raised", self.describe(error))
             self.printed.flush()
-            self.channel.send(reply)
+            try:
+                self.channel.send(reply)
+            except (NotPlain, RecursionError, MemoryError) as error:  # raised before the first byte goes
+                self.channel.send(("raised", self.describe(ValueError(f"the answer cannot be handed over: {error}"))))
 
     def load(self, cells: list[tuple[str, str]], name: str, allowed: list[str]) -> tuple[str, Any]:
         """Run all cells in one namespace; a cell that fails does not stop the later ones."""
@@ -286,7 +290,7 @@ class Child:
     def _leaving(self, value: Any) -> Any:
         """The same for the way back: what is not plain stays here, and a handle goes."""
         kind = type(value)
-        if kind is np.ndarray and value.dtype.kind in "biufc":
+        if kind is np.ndarray and value.dtype in PLAIN_DTYPES:
             return value
         if kind in (list, tuple):
             return kind(self._leaving(item) for item in value)
@@ -297,7 +301,7 @@ class Child:
         except NotPlain:
             number = len(self.objects) + 1
             self.objects[number] = value
-            return Handle(number, kind.__name__)
+            return Handle(number, f"ndarray[{value.dtype.name}]" if kind is np.ndarray else kind.__name__)
         return value
 
     def describe(self, error: BaseException) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from grader.model.errors import CourseError, UsageError
 from grader.model.types import Exercise
 from grader.system.course import Course, write_atomically
-from grader.verbs.check import Chosen, shown
+from grader.verbs.check import Chosen
 
 ENGINE_ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "experiment.py"
@@ -51,10 +51,7 @@ def run(
         say(f"--mine changes nothing here: {exercise.name} uses no parts of other exercises.")
     guess = ask(known[name]["guess"]) if ask is not None and known[name]["guess"] else ""
     arguments = [str(folder), str(file), name, str(out), *(["--quick"] if quick else []), "--guess", guess]
-    code = _launch(arguments)
-    if code == 0:
-        say(f"The results are in {shown(out)}.")
-    return code
+    return _launch(arguments)
 
 
 def _folder(course: Course, exercise: Exercise) -> Path:

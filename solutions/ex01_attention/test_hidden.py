@@ -1,4 +1,4 @@
-"""Checks to keep: every argument on both sides of its thresholds, every broadcast, every dtype, nothing to attend to."""
+"""Checks to keep: every argument on both sides of its thresholds, every broadcast and dtype, nothing to attend to."""
 
 import numpy as np
 import pytest
@@ -16,6 +16,12 @@ def only(answer, *names):
 def names_of(answer):
     """The keys of a dict in order; nothing for anything else."""
     return sorted(map(str, answer)) if type(answer) is dict else []
+
+
+def assert_all_unchanged(before, after, names):
+    """The first arguments of a call, by their names, hold what they held."""
+    for one, other, name in zip(before, after, names.split(), strict=False):
+        assert_unchanged(one, other, what=name)
 
 
 # ---------------------------------------------------------------------------------------------- softmax
@@ -202,8 +208,7 @@ def test_weights_let_a_mask_count_in_full_whatever_the_scale_and_leave_the_input
     for mask, scale in [(bias, 0.25), (bias, 0.0), (blocked, -0.5), (blocked, 0.0)]:
         got, after = student.with_inputs_after("attention_weights", q, k, mask, scale)
         assert_close(got, reference.attention_weights(q, k, mask, scale))
-        for name, before, now in zip(("q", "k", "mask"), (q, k, mask), after):
-            assert_unchanged(before, now, what=name)
+        assert_all_unchanged((q, k, mask), after, "q k mask")
     lowered = student.attention_weights(q, k, low)
     assert_close(lowered, reference.attention_weights(q, k, low), tolerance=1e-6)  # a log-sum-exp rounds at 2³⁰
 
@@ -234,8 +239,7 @@ def test_attention_combines_causal_with_masks_of_both_kinds_and_leaves_them_alon
     for mask in (allowed, bias):
         got, after = student.with_inputs_after("scaled_dot_product_attention", q, k, v, mask, causal=True)
         assert_close(got, reference.scaled_dot_product_attention(q, k, v, mask, causal=True))
-        for name, before, now in zip(("q", "k", "v", "mask"), (q, k, v, mask), after):
-            assert_unchanged(before, now, what=name)
+        assert_all_unchanged((q, k, v, mask), after, "q k v mask")
     assert_raises(TypeError, student.scaled_dot_product_attention, q, k, v, np.eye(4, 5, dtype="int64"), causal=True)
     assert_raises(ValueError, student.scaled_dot_product_attention, q, k, v, np.ones(4, dtype=bool), causal=True)
 
@@ -381,7 +385,6 @@ def test_gradients_have_the_dtype_of_the_output_and_leave_the_inputs_alone(stude
         inputs = q.astype(of_q), k.astype(of_q), values, d_out.astype(of_d_out)
         got, after = student.with_inputs_after("attention_backward", *inputs)
         assert_close(got, reference.attention_backward(*inputs))
-        for name, before, now in zip(("q", "k", "v", "d_out"), inputs, after):
-            assert_unchanged(before, now, what=name)
+        assert_all_unchanged(inputs, after, "q k v d_out")
     assert_raises(TypeError, student.attention_backward, q, k, v, d_out, np.eye(4, 5, dtype="int64"))
     assert_raises(ValueError, student.attention_backward, q, k, v, d_out, np.ones((5, 4), dtype=bool))

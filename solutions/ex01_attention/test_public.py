@@ -242,7 +242,7 @@ def test_gradients_of_plain_attention_are_right(student, reference, draw):
 @pytest.mark.points(1)
 def test_gradients_do_not_pass_through_a_mask(student, reference, draw):
     q, k, v, d_out = draw(2, 3, 6), draw(2, 5, 6), draw(2, 5, 4), draw(2, 3, 4)
-    mask = np.array([[True, True, False, True, False], [False, True, True, True, True], [True, False, True, True, True]])
+    mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1], [1, 0, 1, 1, 1]], dtype=bool)
 
     gradients = student.attention_backward(q, k, v, d_out, mask)
     causal = student.attention_backward(q, k, v, d_out, causal=True)

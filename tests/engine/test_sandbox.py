@@ -335,12 +335,12 @@ def test_the_probe_tells_what_is_hidden(hidden):
 
 
 OTHER_SYSTEM = r"""
-import os, sys
+import ctypes, json, os, shutil, sys, tempfile
 for name in ("resource", "fcntl", "pwd", "grp", "termios", "_posixsubprocess"):
     sys.modules[name] = None
 {change}
 sys.path.insert(0, sys.argv[1])
-import sandbox, json
+import sandbox
 print(json.dumps(sandbox.probe()))
 """
 
@@ -353,7 +353,7 @@ print(json.dumps(sandbox.probe()))
     ],
 )
 def test_on_other_systems_the_probe_says_what_is_lacking(system, change, lacking):
-    script = OTHER_SYSTEM.format(change=f"sys.platform = {system!r}; import tempfile, shutil, ctypes; {change}")
+    script = OTHER_SYSTEM.format(change=f"sys.platform = {system!r}; {change}")
 
     asked = subprocess.run(
         [sys.executable, "-I", "-c", script, str(Path(sandbox.__file__).parent)], capture_output=True, text=True

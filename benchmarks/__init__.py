@@ -1,0 +1,1 @@
+"""What the kit claims about itself, measured. ``python -m benchmarks`` exits with 1 when a claim is missed."""

@@ -1,0 +1,2 @@
+# on top of right.py
+del causal_mask

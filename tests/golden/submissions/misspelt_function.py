@@ -1,0 +1,3 @@
+# on top of right.py
+casual_mask = causal_mask
+del causal_mask

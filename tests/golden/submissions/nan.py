@@ -1,0 +1,5 @@
+# on top of right.py
+def softmax(x, axis=-1):
+    answer, (x,) = promote(x)
+    e = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
+    return (e / e.sum(axis=axis, keepdims=True)).astype(answer)

@@ -1,0 +1,11 @@
+# on top of right.py
+def attention_weights(q, k, mask=None, scale=None):
+    answer, (q, k) = promote(q, k)
+    if scale is None:
+        scale = 1 / math.sqrt(q.shape[-1])
+    scores = scale * (q @ k.mT)
+    if mask is not None:
+        if mask.dtype.kind not in "bf":
+            raise ValueError(f"{mask.dtype} is no dtype of a mask")
+        scores = np.where(mask, scores, -np.inf) if is_boolean(mask) else scores + mask
+    return softmax(scores).astype(answer)

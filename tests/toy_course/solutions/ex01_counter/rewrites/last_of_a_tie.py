@@ -1,0 +1,34 @@
+"""Greater or equal. Written from scratch."""
+
+import numpy as np
+
+
+def shares(counts):
+    numbers = counts.tolist()
+    total = 0
+    for number in numbers:
+        total += number
+    return np.array([number / total if total else 0.0 for number in numbers])
+
+
+class Counter:
+    def __init__(self, n_tokens):
+        self.counts = np.zeros(n_tokens, dtype=np.int64)
+
+    def add(self, tokens):
+        numbers = self.counts.tolist()
+        for token in tokens.flat:
+            numbers[token] += 1
+        self.counts = np.array(numbers)
+
+    def most_common(self):
+        best = 0
+        for token, count in enumerate(self.counts.tolist()):
+            if count >= self.counts[best]:
+                best = token
+        return best
+
+    def merged(self, other):
+        both = Counter(len(self.counts))
+        both.counts = np.array([sum(pair) for pair in zip(self.counts.tolist(), other.counts.tolist())])
+        return both
