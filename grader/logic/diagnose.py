@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from grader.logic.judge import agree
 from grader.model.types import Call, Outcome, Raised, Value
 
-PAIR_SECONDS = 0.8
+SOLUTION = ""  # as the name of a variant: the solution itself
+PAIR_SECONDS = 0.7
+PAIRS_TRIED = 100
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Answers(Protocol):
     """What all wrong variants answer to one check's calls. Equal numbers stand for the same answer."""
 
     def number(self, variant: str, position: int) -> Hashable:
-        """Which answer a variant gives at a position."""
+        """Which answer a variant, or `SOLUTION`, gives at a position."""
 
     def answer(self, number: Any) -> Outcome:
         """The answer behind a number."""
@@ -62,7 +64,7 @@ def diagnose(evidence: Sequence[Evidence], oracle: Any, tolerances: Mapping[str,
             named[number] = (max(names, key=ranking.__getitem__),)
     unexplained = [number for number in failed if number not in named]
     if unexplained and hasattr(oracle, "pair"):
-        named.update(_pairs(unexplained, named, evidence, oracle, matcher, tolerances))
+        named.update(_pairs(unexplained, evidence, oracle, matcher))
     return named
 
 
@@ -132,34 +134,43 @@ def _ranking(singles: dict[int, list[str]], matcher: _Matcher, checks: int) -> d
 
 
 def _pairs(
-    unexplained: list[int],
-    named: dict[int, tuple[str, ...]],
-    evidence: Sequence[Evidence],
-    oracle: Any,
-    matcher: _Matcher,
-    tolerances: Mapping[str, float],
+    unexplained: list[int], evidence: Sequence[Evidence], oracle: Any, matcher: _Matcher
 ) -> dict[int, tuple[str, ...]]:
-    """Two ideas at once, within a time limit; a pair found once is tried first on the other checks."""
+    """Two ideas at once, within a time limit; a pair found for one check is tried first on the next."""
     found: dict[int, tuple[str, ...]] = {}
     deadline = time.perf_counter() + PAIR_SECONDS
-    already = {name for names in named.values() for name in names}
-    candidates = _possible(evidence, matcher, oracle.wrong)
-    order = sorted(combinations(candidates, 2), key=lambda pair: -len(already.intersection(pair)))
+    order = _likely_pairs(evidence, oracle, matcher)
     for number in unexplained:
         item = evidence[number]
         for pair in [*dict.fromkeys(found.values()), *order]:
             if time.perf_counter() > deadline:
                 return found
             answers = oracle.pair(*pair, item.calls)
-            if answers is not None and matches(item.outcomes, answers, tolerances):
+            if answers is not None and matches(item.outcomes, answers, matcher.tolerances):
                 found[number] = pair
                 break
     return found
 
 
-def _possible(evidence: Sequence[Evidence], matcher: _Matcher, names: Sequence[str]) -> list[str]:
-    """Ideas that no passed check contradicts."""
-    for number, item in enumerate(evidence):
-        if not item.failed and item.calls:
-            names = matcher.explaining(number, names)
-    return list(names)
+def _likely_pairs(evidence: Sequence[Evidence], oracle: Any, matcher: _Matcher) -> list[tuple[str, str]]:
+    """Pairs of ideas, those first whose changed answers are the ones that differ from the solution's.
+
+    Each set of calls is a number with one bit a call.
+    """
+    differs, bit = 0, 1
+    changes = dict.fromkeys(oracle.wrong, 0)
+    for item in evidence:
+        if not item.calls:
+            continue
+        answers = oracle.answers(item.check, item.calls)
+        for position, outcome in enumerate(item.outcomes):
+            right = answers.number(SOLUTION, position)
+            if not same_outcome(outcome, answers.answer(right), matcher.tolerances):
+                differs |= bit
+            for name in oracle.wrong:
+                if answers.number(name, position) != right:
+                    changes[name] |= bit
+            bit <<= 1
+    useful = [name for name, changed in changes.items() if changed & differs]
+    pairs = sorted(combinations(useful, 2), key=lambda pair: ((changes[pair[0]] | changes[pair[1]]) ^ differs).bit_count())
+    return pairs[:PAIRS_TRIED]

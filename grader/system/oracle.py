@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from grader.logic.diagnose import SOLUTION
 from grader.logic.variants import apply, apply_pair
 from grader.model.types import Call, Outcome, Variant
 from grader.system.subjects import InProcess, exact_answer
@@ -26,6 +27,7 @@ class Live:
         self.variants = {variant.name: variant for variant in variants if variant.kind == "wrong"}
         self.wrong = tuple(self.variants)
         self._code = compile(source, f"<solution of {name}>", "exec", dont_inherit=True)
+        self._texts = frozenset(text for _, text in _statements(source))
         self._solution = InProcess(namespace_of(self._code, name))
         self._patches: dict[str, types.CodeType] = {}
         self._pairs: dict[tuple[str, str], types.CodeType | None] = {}
@@ -47,14 +49,14 @@ class Live:
     def edited(self, source: str) -> InProcess:
         """Any edit of the solution as a subject."""
         namespace = namespace_of(self._code, self.name)
-        exec(_changes(self.source, source, "an edit"), namespace)
+        exec(_changes(self._texts, source, "an edit"), namespace)
         return InProcess(namespace)
 
     def pair(self, first: str, second: str, calls: list[Call]) -> Callable[[int], Outcome] | None:
         """What two wrong variants at once answer to the calls; None where their edits collide."""
         if (first, second) not in self._pairs:
             edited = apply_pair(self.source, self.variants[first], self.variants[second])
-            code = None if edited is None else _changes(self.source, edited, f"{first}+{second}")
+            code = None if edited is None else _changes(self._texts, edited, f"{first}+{second}")
             self._pairs[first, second] = code
         patch = self._pairs[first, second]
         if patch is None:
@@ -70,7 +72,7 @@ class Live:
     def _patch(self, name: str) -> types.CodeType:
         # A variant changes a function or two: compiling these alone costs a tenth of compiling the module.
         if name not in self._patches:
-            self._patches[name] = _changes(self.source, apply(self.source, self.variants[name]), name)
+            self._patches[name] = _changes(self._texts, apply(self.source, self.variants[name]), name)
         return self._patches[name]
 
 
@@ -90,7 +92,8 @@ class Replays:
         """As in `diagnose.Answers`."""
         variant, position = number
         if variant not in self._running:
-            self._running[variant] = replay(self._live.variant(variant), self._calls)
+            subject = self._live.variant(variant) if variant != SOLUTION else self._live.solution()
+            self._running[variant] = replay(subject, self._calls)
         return self._running[variant](position)
 
 
@@ -114,10 +117,19 @@ def namespace_of(code: types.CodeType, name: str) -> dict[str, Any]:
     return module.__dict__
 
 
-def _changes(source: str, edited: str, name: str) -> types.CodeType:
+def _statements(source: str) -> list[tuple[ast.stmt, str]]:
+    """The top-level statements with their text, decorators included."""
+    lines = source.split("\n")
+    found = []
+    for node in ast.parse(source).body:
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+        found.append((node, "\n".join(lines[first - 1 : node.end_lineno])))
+    return found
+
+
+def _changes(before: frozenset[str], edited: str, name: str) -> types.CodeType:
     """Code that turns the solution's namespace into the edited one: its changed and added top-level statements."""
-    before = {ast.dump(statement) for statement in ast.parse(source).body}
-    tree = ast.parse(edited)
-    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
-    changed = [node for node in tree.body if ast.dump(node) not in before]
+    statements = _statements(edited)
+    future = [node for node, _ in statements if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    changed = [node for node, text in statements if text not in before and node not in future]
     return compile(ast.Module(future + changed, []), f"<variant {name}>", "exec", dont_inherit=True)

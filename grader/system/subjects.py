@@ -64,9 +64,10 @@ class InProcess:
         kind = type(value)
         if kind is np.ndarray:
             return value
-        if kind in (list, tuple):
-            return kind(self._leaving(item) for item in value)
-        if kind is dict:
+        if isinstance(value, (list, tuple)):
+            plain: Any = list if isinstance(value, list) else tuple
+            return plain(self._leaving(item) for item in value)
+        if isinstance(value, dict):
             return {key: self._leaving(item) for key, item in value.items()}
         try:
             encode(value)

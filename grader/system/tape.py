@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.logic import wire
+from grader.logic.diagnose import SOLUTION
 from grader.model.errors import CourseError, WireError
 from grader.model.types import Call, Outcome, Raised, Value
 
@@ -125,13 +126,13 @@ class Recorded:
     """The recorded answers to one check's calls (`diagnose.Answers`), each unpacked once."""
 
     def __init__(self, entry: dict[str, Any]) -> None:
-        self._wrong = entry["wrong"]
+        self._numbers = {**entry["wrong"], SOLUTION: entry["solution"]}
         self._pool = entry["pool"]
         self._unpacked: dict[int, Outcome] = {}
 
     def number(self, variant: str, position: int) -> int:
-        """Which answer a variant gives at a position."""
-        return self._wrong[variant][position]
+        """Which answer a variant, or the solution, gives at a position."""
+        return self._numbers[variant][position]
 
     def answer(self, number: int) -> Outcome:
         """The answer behind a number."""

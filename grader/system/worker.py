@@ -292,10 +292,11 @@ class Child:
         kind = type(value)
         if kind is np.ndarray and value.dtype in PLAIN_DTYPES:
             return value
-        if kind in (list, tuple):
-            return kind(self._leaving(item) for item in value)
-        if kind is dict:
-            return {key: self._leaving(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):  # a named tuple or an ordered dict goes as what it holds
+            plain: Any = list if isinstance(value, list) else tuple
+            return plain(self._leaving(item) for item in plain.__iter__(value))
+        if isinstance(value, dict):
+            return {key: self._leaving(item) for key, item in dict.items(value)}
         try:
             wire.encode(value)
         except NotPlain:

@@ -207,7 +207,7 @@ def _data() -> Finding:
     if not Path(named).is_dir():
         return Finding("data", f"GRADER_DATA names {named}, which is no folder", "Set it to the folder of data files.")
     count = sum(1 for path in Path(named).iterdir() if path.is_file())
-    return Finding("data", f"{named}   {count} files")
+    return Finding("data", f"{named}   {count} file{'s' * (count != 1)}")
 
 
 def _terminal() -> Finding:

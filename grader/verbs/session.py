@@ -300,7 +300,7 @@ class Session:
         name = label or submission.name
         if submission.problem:
             return self._report(name, "broken", [], began, message=submission.problem)
-        if self._may_be_untouched(submission) and is_untouched(submission.source, self.texts.stub):
+        if self._is_untouched(submission):
             return self._report(name, "not_started", [], began, message=self.texts.not_started())
         subject = Careful(self.server, self.exercise, submission, name)
         try:
@@ -318,9 +318,14 @@ class Session:
         finally:
             subject.close()
 
-    def _may_be_untouched(self, submission: Submission) -> bool:
+    def _is_untouched(self, submission: Submission) -> bool:
         # Comparing syntax trees costs more than grading does; a file with fewer blanks than the stub need not be compared.
-        return submission.source.count(STUB_RAISE) >= self.texts.stub.count(STUB_RAISE)
+        if submission.source.count(STUB_RAISE) < self.texts.stub.count(STUB_RAISE):
+            return False
+        try:
+            return is_untouched(submission.source, self.texts.stub)
+        except RecursionError:  # nested so deep that its tree cannot be walked
+            return False
 
     def passes_all(self, submission: Submission) -> bool:
         """Whether every check passes; stops at the first that does not, and makes no report."""
@@ -380,9 +385,18 @@ class Session:
                 f"The tape of {self.exercise.name} does not hold the check {check.name!r} with seed {self.seed}.",
                 "Use the seed that the tape was recorded with, or a clone that has the solutions.",
             )
-        else:
+        elif self._fails_the_solution(check):
             raise CourseError(f"The check {check.name!r} is broken: {type(error).__name__}: {error}") from error
+        else:  # it judges the solution, so it is this answer that it stumbles over
+            result.outcome = "error"
+            result.message = words.lines(("problem", "The answer is of a kind that this check cannot judge."))
         return result
+
+    def _fails_the_solution(self, check: Check) -> bool:
+        """Whether the check fails the solution itself; False without the solution: no tape is recorded of such a check."""
+        if not hasattr(self.oracle, "solution"):
+            return False
+        return self.run_check(check, self.oracle.solution()).error is not None
 
     def _report(
         self,

@@ -11,10 +11,6 @@ from grader.system import sandbox
 from grader.verbs import doctor
 
 
-def said(capture: list[str]) -> str:
-    return "\n".join(capture)
-
-
 @pytest.fixture
 def examined(toy):
     def examined() -> tuple[int, str]:
@@ -102,7 +98,7 @@ def test_the_data_folder_is_looked_at(examined, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADER_DATA", str(tmp_path / "nowhere"))
     gone = examined()[1]
 
-    assert "1 files" in there
+    assert "1 file" in " ".join(there.split())
     assert "which is no folder" in " ".join(gone.split())
 
 

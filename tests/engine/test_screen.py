@@ -93,7 +93,7 @@ def test_messages_are_indented_and_keep_their_label_column(exercise):
     assert len(labels) == 4
     start = next(number for number, line in enumerate(shown) if "looks like" in line)
     assert shown[start].startswith("      looks like The scores")
-    assert shown[start + 1].startswith(" " * 17 + "as soon")
+    assert shown[start + 1].startswith(" " * 17 + "saturates")
 
 
 def test_the_same_idea_is_explained_once(exercise):
