@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Protocol
 
-from grader.logic.judge import agree
+from grader.logic.judge import agree, differ_in_numbers
 from grader.model.types import Call, Outcome, Raised, Value
 
 SOLUTION = ""  # as the name of a variant: the solution itself
@@ -56,13 +56,13 @@ def diagnose(evidence: Sequence[Evidence], oracle: Any, tolerances: Mapping[str,
     if not failed:
         return {}
     matcher = _Matcher(evidence, oracle, tolerances)
-    singles = {number: matcher.explaining(number, oracle.wrong) for number in failed}
+    singles = {number: _credible(number, matcher.explaining(number, oracle.wrong), matcher) for number in failed}
     named: dict[int, tuple[str, ...]] = {}
     ranking = _ranking(singles, matcher, len(evidence))
     for number, names in singles.items():
         if names:
             named[number] = (max(names, key=ranking.__getitem__),)
-    unexplained = [number for number in failed if number not in named]
+    unexplained = [number for number in failed if number not in named and _has_wrong_numbers(number, matcher)]
     if unexplained and hasattr(oracle, "pair"):
         named.update(_pairs(unexplained, evidence, oracle, matcher))
     return named
@@ -119,6 +119,32 @@ def same_outcome(mine: Outcome, theirs: Outcome, tolerances: Mapping[str, float]
         return mine.type == theirs.type or (mine.bases[:1] == theirs.bases[:1] and bool(mine.bases))
     if isinstance(mine, Value) and isinstance(theirs, Value):
         return agree(mine.value, theirs.value, tolerances) and agree(mine.after, theirs.after, tolerances)
+    return False
+
+
+def _credible(number: int, names: list[str], matcher: _Matcher) -> list[str]:
+    """Those names that coincidence does not explain as well.
+
+    Equal wrong numbers are no coincidence. An exception of the same type, another dtype or shape, or a NaN can come from anywhere, so
+    such a name stands only if no passed check that calls the same functions speaks against it.
+    """
+    if not names or _has_wrong_numbers(number, matcher):
+        return names
+    functions = {call.name for call in matcher.evidence[number].calls}
+    for other, item in enumerate(matcher.evidence):
+        if not item.failed and not functions.isdisjoint(call.name for call in item.calls):
+            names = matcher.explaining(other, names)
+    return names
+
+
+def _has_wrong_numbers(number: int, matcher: _Matcher) -> bool:
+    """Whether some answer of the check holds finite numbers that are not the solution's."""
+    item = matcher.evidence[number]
+    answers = matcher.oracle.answers(item.check, item.calls)
+    for position, outcome in enumerate(item.outcomes):
+        right = answers.answer(answers.number(SOLUTION, position))
+        if isinstance(outcome, Value) and isinstance(right, Value) and differ_in_numbers(outcome.value, right.value):
+            return True
     return False
 
 

@@ -108,7 +108,7 @@ def _zeros(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndar
 
 
 def _one_value(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    if got.size and expected.dtype.kind != "b":
+    if got.size and expected.dtype.kind != "b" and np.isfinite(got.reshape(-1)[0]):
         yield "", np.full(got.shape, got.reshape(-1)[0])
 
 

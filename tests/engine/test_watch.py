@@ -18,6 +18,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminal
 
 ENGINE_ROOT = Path(__file__).resolve().parents[2]
 FOOT = "Enter grade again"
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ENGINE_ROOT),
+    "PYTHONIOENCODING": "utf-8",
+    "TERM": "xterm",
+    "NO_COLOR": "1",
+}
 PATIENCE = 60  # seconds until a test gives up; nothing here measures time
 
 
@@ -27,12 +34,11 @@ def watcher(toy):
     started = []
 
     def start(*words: str, **more: str):
-        environment = {**os.environ, "PYTHONPATH": str(ENGINE_ROOT), "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **more}
         child = pexpect.spawn(
             sys.executable,
             ["-m", "grader", "watch", *words],
             cwd=str(toy),
-            env=environment,
+            env={**ENVIRONMENT, **more},
             encoding="utf-8",
             dimensions=(40, 100),
             timeout=PATIENCE,
@@ -138,8 +144,8 @@ def test_the_notebook_is_watched_too(watcher, module, solution):
     cells = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": wrong(solution)}]
     book = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
     save(module.with_suffix(".ipynb"), json.dumps(book))
-    child.expect("Graded is your notebook")
     child.expect("7 of 9 points")
+    child.expect("Graded is your notebook")
 
     assert leave(child) == 0
 
@@ -230,9 +236,8 @@ def test_ctrl_c_leaves_with_130_without_a_trace_and_the_terminal_as_it_was(toy):
         print("code", code, "same modes", termios.tcgetattr(0) == before)
         """
     )
-    environment = {**os.environ, "PYTHONPATH": str(ENGINE_ROOT), "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
     child = pexpect.spawn(
-        sys.executable, ["-c", script], cwd=str(toy), env=environment, encoding="utf-8", dimensions=(40, 100), timeout=PATIENCE
+        sys.executable, ["-c", script], cwd=str(toy), env=ENVIRONMENT, encoding="utf-8", dimensions=(40, 100), timeout=PATIENCE
     )
 
     child.expect(FOOT)
@@ -245,12 +250,11 @@ def test_ctrl_c_leaves_with_130_without_a_trace_and_the_terminal_as_it_was(toy):
 
 
 def test_without_a_terminal_it_grades_at_every_save_and_takes_no_keys(toy, module, solution, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ENGINE_ROOT), "PYTHONIOENCODING": "utf-8"}
     log = tmp_path / "log"
     with log.open("w") as out:
         running = subprocess.Popen(
             [sys.executable, "-m", "grader", "watch", "counter"],
-            cwd=toy, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+            cwd=toy, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
             waited_for(log, "not started")

@@ -1,0 +1,298 @@
+"""Judging one answer: every kind of lie is found, and what only looks different is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grader.logic.judge import agree, compare, error_size, relative_error, tolerance_for, wrong_elements
+from grader.logic.wire import Handle
+
+TABLE = {"float64": 1e-9, "float32": 1e-5}
+NAN, INF = np.nan, np.inf
+ONES = np.ones((2, 3))
+COUNTS = np.array([1, 2, 3])
+
+
+def finding(got, expected, **options):
+    return compare(got, expected, TABLE, **options)
+
+
+def kind(got, expected, **options):
+    found = finding(got, expected, **options)
+    return found and found.kind
+
+
+# ---------------------------------------------------------------- truth
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (ONES, ONES.copy()),
+        (np.array([NAN, 1.0]), np.array([NAN, 1.0])),
+        (np.array([INF, -INF, 2.0]), np.array([INF, -INF, 2.0])),
+        (np.zeros((0, 3)), np.zeros((0, 3))),
+        (COUNTS, COUNTS),
+        (np.array([True, False]), np.array([True, False])),
+        (3, 3),
+        (3, np.int64(3)),
+        (np.float64(0.5), 0.5),
+        (np.array(0.5), 0.5),
+        (0.5, np.array(0.5)),
+        (2, 2.0),
+        (2.0, 2),
+        (np.uint8(200), 200),
+        (True, np.True_),
+        (np.array(True), True),
+        (1 + 2j, np.complex128(1 + 2j)),
+        (None, None),
+        ("left", "left"),
+        (b"ab", b"ab"),
+        ([1, 2.0], (1, 2.0)),
+        ({"a": ONES, "b": [1, None]}, {"b": [1, None], "a": ONES}),
+    ],
+)
+def test_the_same_is_the_same(got, expected):
+    assert finding(got, expected) is None
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "wrong"),
+    [
+        (ONES + 1e-6, ONES, "value"),
+        (ONES * NAN, ONES, "nan"),
+        (ONES * INF, ONES, "value"),
+        (ONES, ONES * NAN, "value"),
+        (ONES, ONES * INF, "value"),
+        (-ONES * INF, ONES * INF, "value"),
+        (ONES * NAN, ONES * INF, "nan"),
+        (ONES.T, ONES, "shape"),
+        (ONES[0], ONES, "shape"),
+        (ONES[None], ONES, "shape"),
+        (np.ones(()), np.ones(1), "shape"),
+        (1.0, np.ones(1), "type"),
+        (np.ones(1), 1.0, "shape"),
+        (ONES.astype("float32"), ONES, "dtype"),
+        (ONES.astype("int64"), ONES, "dtype"),
+        (ONES, ONES.astype("int64"), "dtype"),
+        (ONES.astype("int32"), ONES.astype("int64"), "dtype"),
+        (ONES.astype(bool), ONES, "dtype"),
+        (ONES, ONES.astype(bool), "dtype"),
+        (ONES.astype(complex), ONES, "dtype"),
+        (COUNTS + 1, COUNTS, "value"),
+        (np.array([True, True]), np.array([True, False]), "value"),
+        (True, 1, "dtype"),
+        (1, True, "dtype"),
+        (1.0, True, "dtype"),
+        (np.True_, 1.0, "dtype"),
+        (np.array(1), True, "dtype"),
+        (False, True, "value"),
+        (2, 3, "value"),
+        (2.0000001, 2, "value"),
+        (0.5 + 1e-6, 0.5, "value"),
+        (NAN, 0.5, "nan"),
+        ("0.5", 0.5, "type"),
+        (None, 0.5, "type"),
+        ([0.5], 0.5, "type"),
+        (ONES.tolist(), ONES, "type"),
+        (Handle(1, "ndarray"), ONES, "type"),
+        (Handle(1, "float"), 0.5, "type"),
+        (0, None, "type"),
+        (None, "left", "type"),
+        ("right", "left", "value"),
+        (b"ab", "ab", "type"),
+        ((1, 2), (1, 3), "value"),
+        ((1, 2, 3), (1, 2), "keys"),
+        ((1,), (1, 2), "keys"),
+        (ONES, (ONES, ONES), "type"),
+        ((ONES, ONES), ONES, "type"),
+        ({"a": 1}, {"a": 2}, "value"),
+        ({"a": 1}, {"a": 1, "b": 2}, "keys"),
+        ({"a": 1, "b": 2}, {"a": 1}, "keys"),
+        ([1], {"a": 1}, "type"),
+        ({"a": {"b": ONES + 1}}, {"a": {"b": ONES}}, "value"),
+    ],
+)
+def test_a_lie_is_found_and_called_by_its_kind(got, expected, wrong):
+    assert kind(got, expected) == wrong
+
+
+# ---------------------------------------------------------------- tolerance
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e12])
+def test_the_tolerance_is_relative_to_the_largest_number_expected(scale):
+    expected = np.array([0.0, -1.0, 0.25]) * scale
+
+    just_inside, just_outside = expected.copy(), expected.copy()
+    just_inside[0] += 0.99e-9 * scale
+    just_outside[0] += 1.01e-9 * scale
+
+    assert finding(just_inside, expected) is None
+    assert kind(just_outside, expected) == "value"
+
+
+def test_infinities_do_not_stretch_the_scale():
+    expected = np.array([INF, 1.0, NAN])
+
+    assert kind(np.array([INF, 1.0 + 1e-8, NAN]), expected) == "value"
+    assert finding(np.array([INF, 1.0 + 1e-10, NAN]), expected) is None
+
+
+def test_where_nothing_but_zeros_is_expected_the_scale_is_one():
+    zeros = np.zeros(3)
+
+    assert finding(zeros + 0.9e-9, zeros) is None
+    assert kind(zeros + 1.1e-9, zeros) == "value"
+
+
+def test_whole_numbers_and_booleans_have_no_tolerance():
+    large = np.array([10**15, 3])
+
+    assert kind(large + [1, 0], large) == "value"
+    assert kind(large + [1, 0], large, tolerance=0.5) == "value"
+    assert tolerance_for(np.dtype("int64"), TABLE) == tolerance_for(np.dtype(bool), TABLE) == 0
+
+
+def test_the_tolerance_is_that_of_the_dtype_demanded_unless_one_is_given():
+    expected = np.array([1.0, 2.0])
+    got = (expected + 1e-6).astype("float32")
+
+    assert finding(got, expected, dtypes="float32") is None
+    assert kind(got, expected, dtypes="float32", tolerance=1e-8) == "value"
+    assert kind(expected + 1e-6, expected) == "value"
+    assert finding(expected + 1e-6, expected, tolerance=1e-5) is None
+    assert tolerance_for(np.dtype("float16"), TABLE) == TABLE["float64"]
+
+
+def test_dtypes_mirror_the_structure_of_the_answer():
+    expected = {"a": [np.ones(2), 3.0], "b": np.zeros(1)}
+    dtypes = {"a": ["float32", None], "b": "float16"}
+
+    right = {"a": [np.ones(2, "float32"), 3.0], "b": np.zeros(1, "float16")}
+    wrong = {"a": [np.ones(2), 3.0], "b": np.zeros(1, "float16")}
+
+    assert finding(right, expected, dtypes=dtypes) is None
+    found = finding(wrong, expected, dtypes=dtypes)
+    assert (found.kind, found.where, found.expected.dtype) == ("dtype", "['a'][0]", np.float32)
+
+
+# ---------------------------------------------------------------- what a finding says
+
+
+def test_a_finding_says_where_how_many_and_how_far():
+    expected = np.arange(6.0).reshape(2, 3)
+    got = expected.copy()
+    got[0, 2], got[1, 1] = 2.5, 3.0
+
+    found = finding((0, {"k": got}), (0, {"k": expected}))
+
+    assert (found.where, found.index, found.wrong, found.size) == ("[1]['k']", (0, 2), 2, 6)
+    assert (found.worst, found.scale, found.tolerance) == (1.0, 5.0, 1e-9)
+
+
+def test_the_worst_error_leaves_out_what_is_not_finite():
+    found = finding(np.array([1.0, NAN, 3.5]), np.array([1.0, 2.0, 3.0]))
+
+    assert (found.kind, found.index, found.wrong, found.worst) == ("nan", (1,), 2, 0.5)
+    assert finding(np.array([NAN]), np.array([1.0])).worst == INF
+
+
+@pytest.mark.parametrize("expected", [3, 0.5, ONES, COUNTS, np.float32(2), True])
+@pytest.mark.parametrize("huge", [10**30, -(10**400), 10**3000], ids=["1e30", "-1e400", "1e3000"])
+def test_a_whole_number_too_large_for_numpy_is_wrong_and_nothing_breaks(expected, huge):
+    assert finding(huge, expected) is not None
+    assert finding([huge], [expected]).where == "[0]"
+    assert not agree(huge, expected, TABLE)
+    assert not agree(expected, huge, TABLE)
+
+
+# ---------------------------------------------------------------- elements
+
+
+def test_which_elements_are_wrong():
+    expected = np.array([[0.0, 1.0], [NAN, -INF]])
+    got = np.array([[1e-3, 1.0], [NAN, INF]])
+
+    bad, scale = wrong_elements(got, expected, 1e-6)
+
+    assert bad.tolist() == [[True, False], [False, True]]
+    assert scale == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64", "bool"])
+def test_small_dtypes_do_not_wrap_around(dtype):
+    largest, smallest = np.array([1, 0]).astype(dtype), np.array([0, 1]).astype(dtype)
+    if dtype != "bool":
+        largest, smallest = (np.array([value], dtype) for value in (np.iinfo(dtype).max, np.iinfo(dtype).min))
+
+    bad, _ = wrong_elements(largest, smallest, 0.0)
+
+    assert bad.all()
+
+
+def test_error_sizes_are_computed_in_float64():
+    errors = error_size(np.array([60000, -60000], "float16"), np.array([-60000.0, -60000.0]))
+
+    assert errors.tolist() == pytest.approx([120000.0, 0.0], rel=1e-3)
+    assert error_size(np.array([3 + 4j]), np.array([0j])).tolist() == [5.0]
+
+
+def test_relative_errors_come_by_dtype():
+    expected = {"a": np.array([2.0, -4.0]), "b": [np.array([1.0]), 7], "c": np.array([INF, 2.0])}
+    got = {"a": np.array([2.0, -3.0]), "b": [np.array([1.5]), 7], "c": np.array([5.0, 2.5])}
+
+    errors = list(relative_error(got, expected, {"a": None, "b": ["float32", None], "c": None}))
+
+    assert errors == [("float64", 0.25), ("float32", 0.5), ("float64", 0.25)]
+    assert list(relative_error(ONES, ONES.T, None)) == []
+
+
+# ---------------------------------------------------------------- agreement, for diagnosis
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (ONES, ONES + 1e-10),
+        (np.array([NAN, INF]), np.array([NAN, INF])),
+        (Handle(1, "Mine"), Handle(4, "Theirs")),
+        ([1, (2.0, None)], (1, [2.0, None])),
+        ({"a": 1}, {"a": 1}),
+        (1, np.int64(1)),
+        (np.array(0.5), 0.5),
+        ("text", "text"),
+        (None, None),
+    ],
+)
+def test_equal_answers_agree(mine, theirs):
+    assert agree(mine, theirs, TABLE)
+    assert agree(theirs, mine, TABLE)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (ONES, ONES + 1e-8),
+        (ONES, ONES.astype("float32")),
+        (ONES, ONES[0]),
+        (np.array([NAN]), np.array([1.0])),
+        (Handle(1, "Mine"), 1),
+        (Handle(1, "Mine"), None),
+        (Handle(1, "Mine"), ONES),
+        ([1], [1, 2]),
+        ([1], {"a": 1}),
+        ({"a": 1}, {"b": 1}),
+        ({"a": 1}, {"a": 2}),
+        (1, 1.0),
+        (1, True),
+        (1, "1"),
+        (None, 0),
+        ("text", b"text"),
+        ("text", "other"),
+    ],
+)
+def test_different_answers_do_not_agree(mine, theirs):
+    assert not agree(mine, theirs, TABLE)
+    assert not agree(theirs, mine, TABLE)
