@@ -41,6 +41,12 @@ class Record:
                 return asked.call
         return self.asked[-1].call if self.asked else None
 
+    def call_that_gave(self, result: Any) -> Call | None:
+        """The same, where the first None that was given is meant by None: a check judges answers in their order."""
+        if result is None:
+            return next((asked.call for asked in self.asked if asked.result is None), None)
+        return self.call_of(result)
+
     def dtypes_of(self, expected: Any) -> Any:
         """The dtypes that go with a reference's answer; None for a value that a check made itself."""
         return next((dtypes for value, dtypes in self.references if value is expected), None)
@@ -87,7 +93,7 @@ def assert_close(got: Any, expected: Any, tolerance: float | None = None, dtype:
     record.compared.append((got, expected, dtypes, tolerance))
     finding = compare(got, expected, record.tolerances, dtypes=dtypes, tolerance=tolerance)
     if finding is not None:
-        finding.call = record.call_of(got)
+        finding.call = record.call_that_gave(got)
         raise Mismatch(finding)
 
 

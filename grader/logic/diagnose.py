@@ -18,7 +18,7 @@ from grader.model.types import Call, Outcome, Raised, Value
 
 SOLUTION = ""  # as the name of a variant: the solution itself
 PAIR_SECONDS = 0.7
-PAIRS_TRIED = 100
+PAIRS_TRIED = 40
 
 
 @dataclass(frozen=True)
@@ -179,24 +179,33 @@ def _pairs(
 
 
 def _likely_pairs(evidence: Sequence[Evidence], oracle: Any, matcher: _Matcher) -> list[tuple[str, str]]:
-    """Pairs of ideas, those first whose changed answers are the ones that differ from the solution's.
+    """Pairs of ideas, the likeliest first: what one of them leaves unexplained is just what the other changes.
 
     Each set of calls is a number with one bit a call.
     """
+    changed = dict.fromkeys(oracle.wrong, 0)  # the calls that a variant answers otherwise than the solution
+    left = dict.fromkeys(oracle.wrong, 0)  # the calls that the submission answers otherwise than a variant
     differs, bit = 0, 1
-    changes = dict.fromkeys(oracle.wrong, 0)
     for item in evidence:
         if not item.calls:
             continue
         answers = oracle.answers(item.check, item.calls)
         for position, outcome in enumerate(item.outcomes):
             right = answers.number(SOLUTION, position)
-            if not same_outcome(outcome, answers.answer(right), matcher.tolerances):
-                differs |= bit
-            for name in oracle.wrong:
-                if answers.number(name, position) != right:
-                    changes[name] |= bit
+            numbers = {name: answers.number(name, position) for name in oracle.wrong}
+            same = {
+                which: same_outcome(outcome, answers.answer(which), matcher.tolerances)
+                for which in {right, *numbers.values()}
+            }
+            differs |= 0 if same[right] else bit
+            for name, which in numbers.items():
+                changed[name] |= 0 if which == right else bit
+                left[name] |= 0 if same[which] else bit
             bit <<= 1
-    useful = [name for name, changed in changes.items() if changed & differs]
-    pairs = sorted(combinations(useful, 2), key=lambda pair: ((changes[pair[0]] | changes[pair[1]]) ^ differs).bit_count())
-    return pairs[:PAIRS_TRIED]
+    useful = [name for name in oracle.wrong if changed[name] & differs]
+
+    def unlikely(pair: tuple[str, str]) -> int:
+        one, two = pair
+        return (changed[two] ^ left[one]).bit_count() + (changed[one] ^ left[two]).bit_count()
+
+    return sorted(combinations(useful, 2), key=unlikely)[:PAIRS_TRIED]

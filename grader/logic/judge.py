@@ -212,7 +212,7 @@ def agree(mine: Any, theirs: Any, tolerances: Mapping[str, float]) -> bool:
         if not isinstance(theirs, (np.ndarray, np.generic, bool, int, float, complex)):
             return False
         a, b = as_array(mine), as_array(theirs)
-        if a.shape != b.shape or (a.dtype != b.dtype if a.ndim else a.dtype.kind != b.dtype.kind):
+        if a.shape != b.shape or (a.dtype != b.dtype if a.ndim else (a.dtype.kind == "b") != (b.dtype.kind == "b")):
             return False
         bad, _ = wrong_elements(a, b, tolerance_for(b.dtype, tolerances))
         return not bad.any()

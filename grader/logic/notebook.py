@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -40,23 +39,39 @@ def cells_of(data: object) -> list[Cell]:
     notebook, of a format before 4, or without code cells.
     """
     found = [(number, cell, _source_of(cell, number)) for number, cell in enumerate(_code_cells(data), start=1)]
-    cells = [Cell(_python_of(source), number) for number, cell, source in found if not _is_marked(cell, source)]
+    cells = [Cell(code_of(source), number) for number, cell, source in found if not _is_tagged(cell)]
     return [cell for cell in cells if cell.source.strip()]
+
+
+def code_of(source: str) -> str:
+    """What counts of one code cell's text; empty where nothing does.
+
+    A cell that does nothing but call the grader (``check(...)``) is a check cell without its first line, too.
+    """
+    if _MARKED.match(source.lstrip()) or _only_calls_the_grader(source):
+        return ""
+    return _python_of(source)
 
 
 def compose(task_markdown: str, stub_source: str, steps: Sequence[Step], exercise: str) -> dict[str, Any]:
     """The notebook, as nbformat 4.5, that a student starts from.
 
-    In order: the task up to its first step; a code cell with what the stub gives (docstring, imports, constants,
-    helpers); per step its section of the task, its functions, and a cell that checks it; a cell that runs
-    the worked example (the stub's ``if __name__ == "__main__"`` block, or ``main()``), where there is one; the rest of
-    the task, hints left out. Every other statement of the stub is in exactly one cell; a class that several steps
-    fill in comes with the first of them. ``exercise`` is the exercise's name. The same input gives the same notebook,
-    ids included. Raises CourseError where steps and sections do not match one to one.
+    In order: the task up to its first step; how to go on; what the stub gives (docstring, imports, constants,
+    helpers), a heading and a cell for each part that a ruled comment (``# ------ given: helpers``) begins; the worked
+    example (the stub's ``if __name__ == "__main__"`` block, or ``main()``), where there is one; per step its section of
+    the task, its functions, and a cell that checks it; the example again; the rest of the task, hints left out. Every
+    other statement of the stub is in exactly one cell; a class that several steps fill in comes with the first of them.
+    ``exercise`` is the exercise's name. The same input gives the same notebook, ids included. Raises CourseError where
+    steps and sections do not match one to one.
     """
     task = _sections(task_markdown, steps)
     given, by_step = _split(stub_source, steps)
-    cells = [_markdown("intro", task.intro), _code("given", given)]
+    demo = _demo(stub_source)
+    cells = [_markdown("intro", task.intro), _markdown("how", _how(exercise, bool(demo)))]
+    for title, text in given:
+        cells += [_markdown(f"{_slug(title)}-title", f"## {title[:1].upper()}{title[1:]}")] if title else []
+        cells.append(_code(_slug(title) if title else "given", text))
+    cells += [_code("example", demo, DEMO)] if demo else []
     for step in steps:
         cells.append(_markdown(f"{step.name}-task", task.steps[step.name]))
         if by_step[step.name]:
@@ -64,8 +79,8 @@ def compose(task_markdown: str, stub_source: str, steps: Sequence[Step], exercis
         call = f'check("{exercise}", "{step.name}")'
         text = f"# {CHECK}\nfrom grader.shell.in_notebook import check\n\n{call}"
         cells.append(_code(f"{step.name}-check", text, CHECK))
-    if demo := _demo(stub_source):
-        cells.append(_code("demo", f"# {DEMO}\n{demo}", DEMO))
+    if demo:
+        cells += [_markdown("demo-title", "## The example again"), _code("demo", demo, DEMO)]
     cells += [_markdown(f"rest-{_slug(title)}", text) for title, text in task.rest]
     return {
         "cells": _with_unique_ids([cell for cell in cells if cell["source"]]),
@@ -108,11 +123,27 @@ def _source_of(cell: dict[str, Any], number: int) -> str:
     return source.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _is_marked(cell: dict[str, Any], source: str) -> bool:
+def _is_tagged(cell: dict[str, Any]) -> bool:
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     names = [re.sub(r"[^a-z]+", " ", tag.lower()).strip() for tag in tags or () if isinstance(tag, str)]
-    return bool({"grader check", "grader demo"} & set(names) or _MARKED.match(source.lstrip()))
+    return bool({"grader check", "grader demo"} & set(names))
+
+
+def _only_calls_the_grader(source: str) -> bool:
+    if "check" not in source:
+        return False
+    try:
+        return all(_is_of_the_grader(node) for node in parse(source).body)
+    except SyntaxError:
+        return False
+
+
+def _is_of_the_grader(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").partition(".")[0] == "grader"
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "check"
 
 
 def _python_of(source: str) -> str:
@@ -232,17 +263,21 @@ def _headed(markdown: str) -> Iterator[tuple[str, str]]:
     yield title, "\n".join(lines).strip()
 
 
-def _split(source: str, steps: Sequence[Step]) -> tuple[str, dict[str, str]]:
-    """The stub's text that is given, and by step what is to be written; main blocks are in neither."""
+_RULE = re.compile(r"# ?[-=]{8,} *(.*?) *[-=]*$")
+
+
+def _split(source: str, steps: Sequence[Step]) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """The stub's text that is given, in titled parts, and by step what is to be written; main blocks are in neither."""
     tree = parse(source)
     owner = _owners(tree, steps)
     places = {name: number for number, name in enumerate(step.name for step in steps)}
-    given: list[str] = []
+    given: list[tuple[str, list[str]]] = [("", [])]
     by_step: dict[str, list[str]] = {step.name: [] for step in steps}
     step_of_name: dict[str, str] = {}
-    for nodes, text in _chunks(source, tree):
+    for nodes, chunk in _chunks(source, tree):
         if all(is_main_block(node) for node in nodes):
             continue
+        title, text = _without_rule(chunk)
         wanted = [owner[id(node)] for node in nodes if id(node) in owner]
         wanted = wanted or [step_of_name[name] for node in nodes for name in _needed(node) if name in step_of_name]
         if wanted:
@@ -250,8 +285,22 @@ def _split(source: str, steps: Sequence[Step]) -> tuple[str, dict[str, str]]:
             step_of_name |= {name: step for node in nodes for name in _bound(node)}
             by_step[step].append(text)
         else:
-            given.append(text)
-    return _joined(given), {name: _joined(texts) for name, texts in by_step.items()}
+            if title:
+                given.append((title, []))
+            given[-1][1].append(text)
+    parts = [(title, _joined(texts)) for title, texts in given]
+    return [(title, text) for title, text in parts if text], {name: _joined(texts) for name, texts in by_step.items()}
+
+
+def _without_rule(chunk: str) -> tuple[str, str]:
+    """The title in the ruled comment above a statement, and the chunk without that comment."""
+    lines = chunk.split("\n")
+    for number, line in enumerate(lines):
+        if line.strip() and not line.startswith("#"):
+            break
+        if (rule := _RULE.match(line)) is not None:
+            return rule[1], "\n".join(lines[:number] + lines[number + 1 :])
+    return "", chunk
 
 
 def _joined(chunks: list[str]) -> str:
@@ -317,12 +366,34 @@ def _needed(node: ast.AST) -> set[str]:
 
 
 def _demo(source: str) -> str:
+    """The cell that runs the worked example; `example` says what is missing while functions are."""
+    if not (body := _example(source)):
+        return ""
+    return f"# {DEMO}\nfrom grader.shell.in_notebook import example\n\nwith example():\n{body}"
+
+
+def _example(source: str) -> str:
+    """The main block's text, indented as it is."""
     tree = parse(source)
     for node in filter(is_main_block, tree.body):
         if node.body[0].lineno == node.lineno:
-            return "\n".join(map(ast.unparse, node.body))
-        return textwrap.dedent("\n".join(source.split("\n")[node.lineno : node.end_lineno])).strip("\n")
-    return "main()" if "main" in dict(definitions(tree)) else ""
+            return "\n".join(f"    {ast.unparse(statement)}" for statement in node.body)
+        return "\n".join(source.split("\n")[node.lineno : node.end_lineno]).strip("\n")
+    return "    main()" if "main" in dict(definitions(tree)) else ""
+
+
+def _how(exercise: str, has_example: bool) -> str:
+    example = " Where the text has you run the file, run the example below again." if has_example else ""
+    return f"""\
+## How to go on
+
+Run the cells from the top: Shift + Enter runs one and goes to the next. In each step, write your code in the cell \
+that says `# write your code here`, run it, then run the cell below it, which checks it.{example}
+
+- Try things in cells that begin with `# {DEMO}`: they are not graded. All other cells are, from top to bottom.
+- Stuck? Save, and say `grader hint {exercise}` in a terminal. At the end: `grader check {exercise}`.
+- *No module named 'grader'*? Then Jupyter runs outside this course. In the course's folder: \
+`make setup EXTRAS=nbgrader`, then `.venv/bin/jupyter lab`."""
 
 
 def _markdown(identity: str, text: str) -> dict[str, Any]:

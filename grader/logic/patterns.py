@@ -5,6 +5,7 @@ Used where no named variant explains an answer. A pattern is only reported when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,8 +13,8 @@ import numpy as np
 from grader.logic.judge import wrong_elements
 
 
-def name_pattern(got: np.ndarray, expected: np.ndarray, tolerance: float) -> str:
-    """A phrase such as "the sign is flipped", or an empty string."""
+def name_pattern(got: np.ndarray, expected: np.ndarray, tolerance: float, numbers: bool = True) -> str:
+    """A phrase such as "the last two axes are swapped", or an empty string; without ``numbers``, none taken from ``got``."""
     if got.dtype.kind not in "biufc" or expected.dtype.kind not in "biufc" or expected.size < 2:
         return ""
     if got.shape != expected.shape:
@@ -21,8 +22,15 @@ def name_pattern(got: np.ndarray, expected: np.ndarray, tolerance: float) -> str
     for phrase, produce in _CANDIDATES:
         for detail, candidate in produce(got, expected):
             if candidate.shape == got.shape and _same(got, candidate, tolerance) and not _same(expected, candidate, tolerance):
-                return phrase.format(detail)
+                return phrase.format(detail if numbers else _without_number(detail))
     return _not_finite(got, expected)
+
+
+def _without_number(detail: str) -> str:
+    """A detail that was measured in the answer, in words only; an axis is none."""
+    if match := re.match(r"[-+.\de]+ (times|too large|too small)", detail):
+        return "the same multiple of what it should be" if match[1] == "times" else f"{match[1]}, all by as much"
+    return detail
 
 
 def _same(got: np.ndarray, expected: np.ndarray, tolerance: float) -> bool:
@@ -39,6 +47,16 @@ def _shape_pattern(got: np.ndarray, expected: np.ndarray, tolerance: float) -> s
         if _same(got.reshape(expected.shape), expected, tolerance):
             return "the right numbers in another shape"
         return "as many numbers as expected, in another shape"
+    return _axis_pattern(got.shape, expected.shape)
+
+
+def _axis_pattern(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Which axis is too many, or missing."""
+    for longer, shorter, words in ((got, expected, "is one too many"), (expected, got, "is missing")):
+        if len(longer) == len(shorter) + 1:
+            axes = [axis for axis in range(len(longer)) if longer[:axis] + longer[axis + 1 :] == shorter]
+            if axes:
+                return f"axis {' or '.join(map(str, axes))}, of length {longer[axes[0]]}, {words}"
     return ""
 
 
@@ -52,16 +70,16 @@ def _not_finite(got: np.ndarray, expected: np.ndarray) -> str:
         if (rows.all(axis=1) | ~rows.any(axis=1)).all():
             empty = ~np.asarray(expected).reshape(-1, expected.shape[-1]).any(axis=1)
             if (rows.all(axis=1) == empty).all():
-                return "exactly the rows in which nothing may be attended to are NaN"
+                return "exactly the rows that should be zeros are NaN"
             return "whole rows are NaN, the others are not"
     return ""
 
 
 def _negated(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     if expected.dtype.kind == "b":
-        yield "", ~expected
+        yield "True and False have changed places", ~expected
     else:
-        yield "", -expected
+        yield "every sign is flipped", -expected
 
 
 def _transposed(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -88,10 +106,10 @@ def _constant(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.n
         return
     factor = float(np.real(got[largest] / expected[largest]))
     if factor not in (0.0, 1.0):
-        yield f"{factor:.4g}", expected * factor
+        yield f"{factor:.4g} times what it should be", expected * factor
     offset = float(np.real(got[largest] - expected[largest]))
     if offset:
-        yield f"{offset:+.4g} (added)", expected + offset
+        yield f"{abs(offset):.4g} too {'large' if offset > 0 else 'small'}", expected + offset
 
 
 def _normalised(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -108,17 +126,17 @@ def _zeros(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndar
 
 
 def _one_value(got: np.ndarray, expected: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    if got.size and expected.dtype.kind != "b" and np.isfinite(got.reshape(-1)[0]):
+    if got.size > 2 and expected.dtype.kind != "b" and np.isfinite(got.reshape(-1)[0]):
         yield "", np.full(got.shape, got.reshape(-1)[0])
 
 
 _CANDIDATES: tuple[tuple[str, Callable[[np.ndarray, np.ndarray], Iterator[tuple[str, np.ndarray]]]], ...] = (
     ("every number is zero", _zeros),
     ("every number is the same", _one_value),
-    ("the opposite everywhere (sign or truth value flipped)", _negated),
+    ("{}", _negated),
     ("the last two axes are swapped", _transposed),
     ("shifted by one position along axis {}", _shifted),
     ("in reversed order along axis {}", _reversed),
-    ("off by one constant everywhere: {}", _constant),
+    ("every number is {}", _constant),
     ("sums to one along axis {} instead of the last", _normalised),
 )

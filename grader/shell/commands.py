@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from grader.system.launch import Launched
     from grader.verbs.check import Chosen, Grading
 
-RECORDING = "Recording what every wrong idea answers, once: the next verdict comes at once."
 SETTINGS = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
 
 
@@ -230,7 +229,7 @@ def check(
     if submission is not None and variant is not None:
         raise UsageError("--submission and --as name two things to grade.", "Give one of them.")
     course = _find_course()
-    from grader.verbs.check import Grading, named_file
+    from grader.verbs.check import RECORDING, Grading, named_file
 
     handed_in = named_file(submission) if submission is not None else None
     chosen_exercises = _chosen_exercises(course, exercises, submission)

@@ -1,50 +1,261 @@
 """Grading from inside a notebook: ``check("attention", "softmax")`` in a cell grades what has been run so far.
 
-The code that is graded is the source of the notebook's own cells, taken from the kernel's history, by the same rules as when the file is
-graded; it runs in a worker, not in the kernel.
+What is graded is the source of the notebook's cells, taken from the kernel's history, by the same rules as when the
+file is graded. The kernel holds the student's code, so nothing is graded in it: it only hands the cells to a process of
+its own, which stays warm until the kernel ends, and prints the verdict that comes back.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import atexit
+import contextlib
+import difflib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from grader.logic.notebook import cells_of
-from grader.model.types import Submission
+from grader.logic.history import Ran, defined, standing
+from grader.model.errors import GraderError, UsageError
+from grader.model.types import Cell, Exercise, Report, Step, Submission
+
+if TYPE_CHECKING:
+    from grader.system.host import Server
+
+ENGINE_ROOT = Path(__file__).resolve().parents[2]
+BOOTSTRAP = """\
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from grader.shell.in_notebook import serve
+serve()
+"""
+NAME = "this notebook"
+OUTSIDE = """\
+check(…) grades the cells of a notebook, so it works in one only.
+A file is graded in a terminal: grader check {exercise}"""
 
 
 def check(exercise: str, step: str = "") -> None:
-    """Grade the cells run so far with the public checks and print the verdict; with ``step``, on this step alone."""
-    from grader.model.errors import GraderError
-    from grader.shell import screen
-    from grader.system.course import find_course
-    from grader.system.host import Server
-    from grader.verbs.grading import make_plan
-
-    try:
-        course = find_course()
-        found = course.find(exercise)
-        with Server() as server:
-            plan = make_plan(course, found, scope="public")
-            report = plan.run(server, lambda session: session.grade(_so_far(_sources())))
-    except GraderError as problem:
-        print(problem)
+    """Grade the cells run so far with the public checks and print the verdict: on ``step``, or the first unfinished."""
+    shell = _shell()
+    if shell is None:
+        print(OUTSIDE.format(exercise=exercise))
         return
-    screen.put(screen.verdict(report, found, focus=step))
+    _memory.listen(shell)
+    cells = [[cell.number, cell.source] for cell in standing(_memory.runs(shell), _memory.deleted)]
+    request = {"folder": os.getcwd(), "exercise": str(exercise), "step": str(step), "cells": cells}
+    try:
+        print(_process.ask(request))
+    except KeyboardInterrupt:
+        print("Stopped.")
+    except OSError as error:
+        print(f"The process that grades could not be reached ({error}).\nIn a terminal: grader check {exercise}")
 
 
-def _sources() -> list[str]:
-    """The source of every cell that was run, in order, each cell's latest version last."""
+@contextlib.contextmanager
+def example() -> Iterator[None]:
+    """Run the worked example; where it comes to what is not written or not run yet, say so and end without an error."""
+    try:
+        yield
+    except NameError as missing:
+        print(f"\nnext: {missing.name or 'it'} is not there yet: its cell stands further down")
+    except NotImplementedError:
+        print("\nnext: what comes now is not written yet")
+
+
+# ---------------------------------------------------------------- in the kernel: what was run
+
+
+def _shell() -> Any:
     try:
         from IPython import get_ipython
     except ImportError:
-        return []
-    shell: Any = get_ipython()
-    return [] if shell is None else [text for text in shell.history_manager.input_hist_raw if text.strip()]
+        return None
+    return get_ipython()
 
 
-def _so_far(sources: list[str]) -> Submission:
-    cells = [{"cell_type": "code", "source": source} for source in sources]
-    try:
-        return Submission("this notebook", tuple(cells_of({"nbformat": 4, "cells": cells})))
-    except ValueError as error:
-        return Submission("this notebook", (), str(error))
+class _Memory:
+    """What the kernel tells of its cells beyond their text: which it was, whether it raised, which were deleted."""
+
+    def __init__(self) -> None:
+        self.deleted: set[str] = set()
+        self._seen: dict[int, tuple[str, bool]] = {}
+        self._heard: Any = None
+
+    def listen(self, shell: Any) -> None:
+        """Hear of every cell from now on; those run before have a text only."""
+        if self._heard is not shell:
+            shell.events.register("post_run_cell", self._ran)
+            self._heard = shell
+
+    def _ran(self, result: Any) -> None:
+        with contextlib.suppress(AttributeError, TypeError):  # of another front end, another IPython
+            message = getattr(self._heard, "get_parent", dict)()
+            self.deleted |= set(message.get("metadata", {}).get("deletedCells", ()))
+            self._seen[result.execution_count] = (result.info.cell_id or "", not result.success)
+
+    def runs(self, shell: Any) -> list[Ran]:
+        """Every run of a cell, in order."""
+        raised = getattr(shell.history_manager, "exceptions", None)
+        found = []
+        for number, source in enumerate(shell.history_manager.input_hist_raw):
+            cell, failed = self._seen.get(number, ("", None if raised is None else number in raised))
+            if source.strip():
+                found.append(Ran(number, source, cell, failed))
+        return found
+
+
+class _Process:
+    """The process that grades: started when it is first needed, or early, and kept."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Execute it and return at once."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        here = os.getcwd()
+        paths = [str(ENGINE_ROOT), *(path for path in sys.path if os.path.isabs(path) and path != here)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "utf8", "-c", BOOTSTRAP, json.dumps(paths)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # interrupting the kernel is not meant for it
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+
+    def ask(self, request: dict[str, Any]) -> str:
+        """The text for a request; a process that has ended meanwhile is started once more."""
+        try:
+            for _ in range(2):
+                self.start()
+                assert self._process is not None and self._process.stdin and self._process.stdout
+                with contextlib.suppress(BrokenPipeError):
+                    self._process.stdin.write(json.dumps(request).encode() + b"\n")
+                    self._process.stdin.flush()
+                    if answer := self._process.stdout.readline():
+                        return json.loads(answer)
+                self.close()
+        except BaseException:  # an answer that nobody waited for must not be taken for the next one
+            self.close()
+            raise
+        raise OSError("it ended twice before it answered")
+
+    def close(self) -> None:
+        """End it; it ends its own worker when its input ends."""
+        if self._process is not None and self._process.stdin and self._process.stdout:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            self._process.terminate()
+            self._process.wait()
+            self._process.stdout.close()
+        self._process = None
+
+
+_memory = _Memory()
+_process = _Process()
+atexit.register(_process.close)
+if (_running := _shell()) is not None:
+    _memory.listen(_running)
+    _process.start()
+
+
+# ---------------------------------------------------------------- in the process that grades
+
+
+def serve() -> None:
+    """Answer requests, a line of JSON each, until standard input ends."""
+    from grader.system.host import Server
+
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints here is no answer
+    with Server() as server:
+        for line in sys.stdin.buffer:
+            try:
+                text = verdict(json.loads(line), server)
+            except GraderError as problem:
+                from grader.shell import screen
+
+                text = screen.problem(problem)
+            except Exception as error:
+                text = f"This could not be graded ({type(error).__name__}: {error})."
+            answers.write(json.dumps(text).encode() + b"\n")
+            answers.flush()
+
+
+def verdict(request: dict[str, Any], server: Server) -> str:
+    """The text for a request; `GraderError` where there is no such exercise or step."""
+    from grader.shell import screen
+    from grader.system.course import find_course
+    from grader.verbs.grading import make_plan
+
+    course = find_course(Path(request["folder"]))
+    exercise = course.find(request["exercise"])
+    step = _step(exercise, request["step"]) if request["step"] else None
+    submission = Submission(NAME, tuple(Cell(source, number) for number, source in request["cells"]))
+    if (text := _not_run(exercise, step, submission)) is not None:
+        return text
+    plan = make_plan(course, exercise, scope="public")
+    report = plan.run(server, lambda session: session.grade(submission))
+    report = _with_brackets(report)
+    following = _following(report, exercise, step)
+    if step is None:
+        return screen.verdict(report, exercise, following=following)
+    return screen.one_step(report, exercise, step, following=following)
+
+
+def _step(exercise: Exercise, name: str) -> Step:
+    names = [step.name for step in exercise.steps]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names)}."
+        raise UsageError(f"{exercise.name} has no step {name!r}.", hint)
+    return exercise.steps[names.index(name)]
+
+
+def _not_run(exercise: Exercise, step: Step | None, submission: Submission) -> str | None:
+    """What to run first, where nothing of what is to be graded has been run; else None."""
+    wanted = (step.functions or step.deals_with) if step else exercise.blanked
+    tops = dict.fromkeys(name.partition(".")[0] for name in wanted)
+    known = set().union(*(defined(cell.source) for cell in submission.cells))
+    bound = [name for name in tops if name in known or re.search(rf"\b{name}\b\s*=", submission.source)]
+    missing = [name for name in tops if name not in bound]
+    if not missing or (step is None and bound):
+        return None
+    if step is None:
+        return f"{exercise.name}: nothing of it has been run yet. Run the cells above first."
+    what = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'}"
+    return f"{exercise.name}: {what} not been run yet. Run the cell above first."
+
+
+def _with_brackets(report: Report) -> Report:
+    """Cells are named as they are in a notebook, by the number in brackets beside them."""
+
+    def named(text: str) -> str:
+        return re.sub(rf"\b{NAME}, cell (\d+)", r"cell [\1]", text)
+
+    checks = [replace(check, message=named(check.message)) for check in report.checks]
+    return replace(report, checks=checks, message=named(report.message))
+
+
+def _following(report: Report, exercise: Exercise, step: Step | None) -> str:
+    from grader.shell import screen
+
+    if report.status == "passed":
+        return f"save the notebook, then in a terminal: grader check {exercise.name}"
+    if report.status in ("broken", "not_started"):
+        return ""
+    at = step or screen.first_unfinished(report, exercise)
+    if at is None or screen.is_done(screen.of_step(report, at)):
+        following = screen.first_unfinished(report, exercise)
+        return f"step {following.name}: {following.title}" if following else ""
+    if all(map(screen.to_do, screen.of_step(report, at))):
+        return ""
+    return f"save the notebook, then in a terminal: grader hint {exercise.name}"

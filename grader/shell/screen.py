@@ -21,6 +21,16 @@ PRINTED_LINES = 20
 IN_FULL = 3
 _LABEL = re.compile(rf"(?=.{{{LABEL}}})(looks like |[a-z]+(?: [a-z]+)? {{2,}})(?<=^.{{{LABEL}}})(?=\S)")
 
+_GISTS = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        r"^where +(?:.*?, )??((?:cell \d+, )?line \d+)",
+        r"^expected +(def .*)",
+        r"^expected +(dtype \w+|a numpy array of dtype \w+).*\ngot +(.*)",
+        r"^problem +(?!.*Hidden checks)(.*?)(?: \(| before|$)",
+    )
+)
+
 ASCII = {
     "✓": "+", "✗": "x", "·": "-", "…": "...", "–": "-", "—": "-", "−": "-", "“": '"', "”": '"', "’": "'",
     "√": "sqrt ", "×": "x", "ᵀ": "^T", "→": "->", "≥": ">=", "≤": "<=", "∞": "inf", "Σ": "sum ", "ᵢ": "_i", "ⱼ": "_j",
@@ -115,6 +125,19 @@ def verdict(
     return "\n".join(out)
 
 
+def one_step(report: Report, exercise: Exercise, step: Step, *, following: str = "") -> str:
+    """The screen for one report where nothing but one step is asked about, without colour."""
+    ink = Ink(False)
+    which = "   public checks" if report.scope == "public" else ""
+    out = [header(report, ink) + which, *labelled(report.message, "  ", ink)]
+    if report.status not in ("broken", "not_started"):
+        out += _in_full(step, of_step(report, step), ink, everything=False)
+    out += printed(report.printed, ink, limit=IN_FULL * 3)
+    if following:
+        out += labelled(f"{'next':<{LABEL}}{following}", "  ", ink)
+    return "\n".join(out)
+
+
 def header(report: Report, ink: Ink) -> str:
     """One line: the exercise, its points, the time."""
     words = {"broken": "cannot be graded as it is", "not_started": "not started"}
@@ -173,18 +196,19 @@ def _in_full(step: Step, checks: Sequence[CheckResult], ink: Ink, everything: bo
     mark = "✓" if is_done(checks) else "·" if all(map(to_do, checks)) else "✗"
     title = step.title + (" (stretch)" if step.stretch else "")
     out = [_line(mark, title, _points(checks), "  ", ink)]
-    told: set[tuple[str, ...]] = set()
+    told: dict[tuple[str, ...], str] = {(): ""}  # what was explained, and how another check refers to it
     shown = 0
     left_out = 0
     for check in checks:
-        same = bool(check.looks_like) and tuple(check.looks_like) in told and not everything
-        out.append(_check_line(check, ink, "the same idea  " if same else ""))
+        gist = _gist(check)
+        same = "" if everything else told.get(gist, "")
+        out.append(_check_line(check, ink, same))
         if not check.message or check.outcome in ("passed", "skipped") or to_do(check) or same:
             continue
         if not everything and shown >= IN_FULL:
             left_out += 1
             continue
-        told.add(tuple(check.looks_like))
+        told.setdefault(gist, "the same idea  " if check.looks_like else "as above  ")
         shown += 1
         out += labelled(check.message, "      ", ink)
     unwritten = list(dict.fromkeys(check.message for check in checks if to_do(check)))
@@ -193,6 +217,19 @@ def _in_full(step: Step, checks: Sequence[CheckResult], ink: Ink, everything: bo
     if left_out:
         out.append("      " + ink.faint(f"{left_out} more message{'s' * (left_out > 1)} with --all"))
     return out
+
+
+def _gist(check: CheckResult) -> tuple[str, ...]:
+    """What a message comes down to, where it would only be said again; () where each tells something of its own.
+
+    That is the idea it names; else the line that raised, the signature, the type of the answer, or why there is none.
+    """
+    if check.looks_like:
+        return tuple(check.looks_like)
+    for pattern in _GISTS:
+        if found := pattern.search(check.message):
+            return tuple(group or "" for group in found.groups())
+    return ()
 
 
 def _check_line(check: CheckResult, ink: Ink, remark: str = "") -> str:
@@ -236,7 +273,7 @@ def printed(text: str, ink: Ink, limit: int = PRINTED_LINES) -> list[str]:
     """What the submission printed, cut to a few lines."""
     if not text.strip():
         return []
-    lines = _harmless(text).rstrip("\n").split("\n")
+    lines = [line.rstrip() for line in _harmless(text).rstrip("\n").split("\n")]
     out = ["  " + ink.faint("printed")]
     for line in lines[:limit]:
         out.append("    " + (line if len(line) <= WIDTH - 4 else line[: WIDTH - 5] + "…"))

@@ -15,7 +15,7 @@ from grader.model.types import Exercise, Report
 from grader.shell import screen
 from grader.system.course import Course, find_course
 from grader.system.host import Server
-from grader.verbs.check import Grading, own_files, shown
+from grader.verbs.check import RECORDING, Grading, own_files, shown
 from grader.verbs.grading import Sources
 
 EXAMPLE_LINES = 20
@@ -34,6 +34,9 @@ def main() -> int:
             _example(course, exercise, ink)
             grading = Grading(course, exercise, server, screen.put)
             _first_verdict(grading, colour, ink)
+            if grading.can_record():
+                screen.put("\n" + RECORDING)
+                grading.refresh()
             if course.has_solution(exercise):
                 _wrong_answer(grading, colour, ink)
         _next(course, exercise, ink)
@@ -67,7 +70,7 @@ def _first_verdict(grading: Grading, colour: bool, ink: screen.Ink) -> None:
     _heading(f"2  Your file as it lies there: grader check {grading.exercise.name}", ink)
     chosen = grading.own()
     report = grading.grade(chosen)
-    _indented(screen.verdict(report, grading.exercise, colour=colour, notes=[chosen.note] if chosen.note else []))
+    screen.put(screen.verdict(report, grading.exercise, colour=colour, notes=[chosen.note] if chosen.note else []))
     for line in grading.keep(report, chosen):
         screen.put(f"   {line}")
 
@@ -78,7 +81,7 @@ def _wrong_answer(grading: Grading, colour: bool, ink: screen.Ink) -> None:
         return
     name, report = found
     _heading(f"3  What a wrong answer is told: grader check {grading.exercise.name} --as {name}", ink)
-    _indented(screen.verdict(report, grading.exercise, colour=colour))
+    screen.put(screen.verdict(report, grading.exercise, colour=colour))
 
 
 def a_telling_variant(grading: Grading) -> tuple[str, Report] | None:
@@ -116,11 +119,6 @@ def activation() -> str:
 
 def _heading(text: str, ink: screen.Ink) -> None:
     screen.put("\n" + ink.strong(text))
-
-
-def _indented(text: str) -> None:
-    for line in text.split("\n"):
-        screen.put("   " + line)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from grader.shell.keys import Keys
 from grader.system.course import Course
 from grader.system.host import Server
 from grader.system.progress import Progress, digest_of
-from grader.verbs.check import Chosen, Grading, own_files, shown
+from grader.verbs.check import RECORDING, Chosen, Grading, own_files, shown
 from grader.verbs.hint import next_hint
 from grader.verbs.reset import reset
 from grader.verbs.session import Session
@@ -86,7 +86,7 @@ class Watcher:
                 following = self.grading.plan.run(self.grading.server, self._loop)
                 if following is not self.exercise:
                     return following
-                _line("Recording what every wrong idea answers, once: the next verdict comes at once.")
+                _line(RECORDING)
                 self.grading.refresh()
                 _line("Done.")
 
@@ -277,8 +277,18 @@ def _watched(folder: Path, names: set[str], events: queue.SimpleQueue[Event]) ->
 def _watch(folder: Path, names: set[str], events: queue.SimpleQueue[Event], stop: threading.Event) -> None:
     from watchfiles import watch
 
+    last = _signature(folder, names)
+
+    def look(reported: object = ()) -> None:
+        """A change that was reported, or that is plain to see."""
+        nonlocal last
+        before, last = last, _signature(folder, names)
+        if reported or last != before:
+            events.put(Event("change", seen=time.time()))
+
     while not stop.is_set():
-        identity, last = _identity(folder), _signature(folder, names)
+        identity = _identity(folder)
+        look()
         if identity is None:
             stop.wait(0.2)
             continue
@@ -295,16 +305,11 @@ def _watch(folder: Path, names: set[str], events: queue.SimpleQueue[Event], stop
                 recursive=False,
             )
             for reported in changes:
-                now = _signature(folder, names)
-                if reported or now != last:
-                    events.put(Event("change", seen=time.time()))
-                last = now
+                look(reported)
                 if _identity(folder) != identity:
                     break
         except (OSError, RuntimeError):  # the folder went away under it
             stop.wait(0.2)
-        if not stop.is_set():
-            events.put(Event("change", seen=time.time()))
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

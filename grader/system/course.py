@@ -62,9 +62,10 @@ class Course:
 
     def found(self) -> list[Exercise]:
         """All exercises, in the order of their folders' numbers: described by ``solutions/``, else by their tapes."""
-        described = {exercise.folder: exercise for exercise in self._from_tapes()}
-        described.update({exercise.folder: exercise for exercise in self._from_solutions()})
-        exercises = [described[folder] for folder in sorted(described)]
+        exercises = self._from_solutions()
+        solved = {exercise.name for exercise in exercises}  # wherever these were printed before a renumbering
+        exercises += [exercise for exercise in self._from_tapes() if exercise.name not in solved]
+        exercises.sort(key=lambda exercise: exercise.folder)
         names = [exercise.name for exercise in exercises]
         for name in names:
             if names.count(name) > 1:
@@ -89,7 +90,10 @@ class Course:
     def find(self, wanted: str) -> Exercise:
         """The exercise that a person means by its name, folder, number or path; `UsageError` for anything else."""
         exercises = self.found()
-        tail = Path(wanted).name if not wanted.endswith((".py", ".ipynb")) else Path(wanted).resolve().parent.name
+        path = Path(wanted)
+        if wanted.endswith((".py", ".ipynb")):
+            path = path.resolve().parent
+        tail = path.name if path.name or not wanted else path.resolve().name
         for exercise in exercises:
             if tail in (exercise.name, exercise.folder, exercise.number, f"ex{exercise.number}"):
                 return exercise

@@ -29,6 +29,7 @@ from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment
 
 START_SECONDS = 60.0
 LINGER_SECONDS = 1.0
+ANSWER_SHIFT = 4  # one answer may have a sixteenth of the memory: this side holds it several times over while it is read
 MAX_CALLABLES = 1000
 NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
@@ -204,7 +205,7 @@ class Worker:
         try:
             while True:
                 head = self._channel.receive(wire.LENGTH.size, deadline)
-                length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20))
+                length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20 >> ANSWER_SHIFT))
                 reply = wire.decode(self._channel.receive(length, deadline))
                 if type(reply) is not tuple or len(reply) < 2 or type(reply[0]) is not str:
                     raise WireError("a frame holds no answer")

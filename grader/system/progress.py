@@ -114,7 +114,7 @@ class Progress:
         return new
 
     def next_hint(self, exercise: Exercise, step: Step, question: str = "") -> tuple[int, bool]:
-        """Count one more hint for a step: the number of its tier, and whether ``question`` (a wrong idea's name) is due.
+        """Count one more hint for a step: its tier, and whether ``question`` (the name of a wrong idea) is due.
 
         A question that has not been asked yet comes first, and stands in for the first tier. The number goes past
         `HINT_TIERS` when there are no more.

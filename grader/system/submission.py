@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import json
 import warnings
 from pathlib import Path
@@ -20,15 +21,17 @@ def read_submission(path: Path) -> Submission:
     `UsageError` when there is no such file, it is a folder or cannot be opened. Content that is no Python or no notebook
     is a submission all the same: its ``problem`` says what is wrong with it.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder.", "Name the file in it: a .py file or a notebook.")
-    if not path.exists():
-        raise UsageError(f"There is no file {path}.", "Check the name; the current folder counts for relative names.")
     try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder.", "Name the file in it: a .py file or a notebook.")
+        if not path.exists():
+            raise UsageError(f"There is no file {path}.", "Check the name; the current folder counts for relative names.")
+        if not path.is_file():  # reading a pipe or a device may never end
+            raise UsageError(f"{path} is no ordinary file.", "Name a .py file or a notebook.")
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check its name and its permissions.") from error
     if size > MAX_BYTES:
         return Submission(path.name, (), f"The file has {size >> 20} MB; at most {MAX_BYTES >> 20} MB are read.")
     return parse_submission(path.name, data)
@@ -36,7 +39,7 @@ def read_submission(path: Path) -> Submission:
 
 def parse_submission(name: str, data: bytes) -> Submission:
     """The same from a file's bytes."""
-    if b"\0" in data:
+    if b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return Submission(name, (), "The file is binary, not text.")
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
@@ -45,7 +48,7 @@ def parse_submission(name: str, data: bytes) -> Submission:
         return Submission(name, (), f"Line {line} is not UTF-8 text. Save the file with the encoding UTF-8.")
     if not text.strip():
         return Submission(name, (), "The file is empty.")
-    if name.endswith(".ipynb"):
+    if name.lower().endswith(".ipynb"):
         return _notebook(name, text)
     return Submission(name, (Cell(text),))
 

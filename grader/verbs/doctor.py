@@ -248,5 +248,5 @@ def _grading() -> Finding:
         return Finding("grading", f"{type(error).__name__}: {error}", install_command([]), needed=True)
     if outcome != Value(42):
         said = loaded.died or outcome
-        return Finding("grading", f"a submission of two lines gave no right answer: {said}", "Report this.", needed=True)
+        return Finding("grading", f"two lines of code gave no answer: {said}", "Please report this.", needed=True)
     return Finding("grading", f"submissions run, {how}")

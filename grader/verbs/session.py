@@ -312,7 +312,7 @@ class Session:
             runs = self._run_all(subject)
             subject.close()
             ideas = diagnose.diagnose(self._evidence(runs), self.oracle, self.exercise.tolerances)
-            results = [self._judged(run, ideas.get(number, ()), loaded) for number, run in enumerate(runs)]
+            results = [self._judged(run, ideas.get(number, ()), loaded, submission) for number, run in enumerate(runs)]
             notes = self.texts.notes(loaded, submission)
             return self._report(name, None, results, began, message=notes, subject=subject)
         finally:
@@ -367,7 +367,7 @@ class Session:
             for run in runs
         ]
 
-    def _judged(self, run: Run, ideas: tuple[str, ...], loaded: Loaded) -> CheckResult:
+    def _judged(self, run: Run, ideas: tuple[str, ...], loaded: Loaded, submission: Submission) -> CheckResult:
         check = run.check
         result = CheckResult(check.name, check.step, check.hidden, check.points, 0.0, "failed", looks_like=list(ideas))
         error = run.error
@@ -376,10 +376,10 @@ class Session:
         elif error is None:
             result.outcome, result.earned = "passed", check.points
         elif isinstance(error, Mismatch):
-            result.message = self.texts.mismatch(error.finding, check.hidden, ideas)
+            result.message = self.texts.mismatch(error.finding, check.hidden, ideas, submission)
         elif isinstance(error, StudentFailure):
             result.outcome = _outcome_of(error.outcome)
-            result.message = self.texts.failure(error, check.hidden, loaded, ideas)
+            result.message = self.texts.failure(error, check.hidden, loaded, ideas, submission)
         elif isinstance(error, TapeMiss):
             raise CourseError(
                 f"The tape of {self.exercise.name} does not hold the check {check.name!r} with seed {self.seed}.",

@@ -43,17 +43,27 @@ def solution(course: Course, exercise: Exercise, progress: Progress, spoil: bool
     sources = Sources(course, exercise)
     closed = [] if spoil else [name for step in exercise.steps if step.name not in passed for name in step.functions]
     text = cut_stub(sources.solution, closed) if closed else sources.solution
-    right = [variant for variant in sources.variants if variant.kind == "right"]
-    found = [other for other in (_other_way(sources.solution, one, set(closed)) for one in right) if other[2]]
-    return Shown(text, tuple(closed), tuple(found[:OTHER_WAYS]))
+    others = _of_different_functions(sources, set(closed))[:OTHER_WAYS]
+    return Shown(text, tuple(closed), tuple(_other_way(sources.solution, variant) for variant in others))
 
 
-def _other_way(source: str, variant: Variant, closed: set[str]) -> tuple[str, str, str]:
+def _of_different_functions(sources: Sources, closed: set[str]) -> list[Variant]:
+    """The right variants that touch nothing closed; those first that show a function for the first time."""
+    first, more = [], []
+    seen: set[str] = set()
+    for variant in sources.variants:
+        if variant.kind == "right":
+            changed = changed_functions(sources.solution, apply(sources.solution, variant))
+            if not changed & closed:
+                (more if changed <= seen else first).append(variant)
+                seen |= changed
+    return first + more
+
+
+def _other_way(source: str, variant: Variant) -> tuple[str, str, str]:
     """The functions that a right variant writes differently, without their docstrings."""
     edited = apply(source, variant)
     changed = changed_functions(source, edited)
-    if changed & closed:
-        return variant.name, variant.says, ""
     nodes = [node for name, node in definitions(parse(edited)) if name in changed]
     return variant.name, variant.says, "\n\n".join(_without_docstring(edited, node) for node in nodes)
 

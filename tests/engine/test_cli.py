@@ -182,7 +182,8 @@ def test_json_is_the_only_thing_on_standard_output(toy, command, module, solutio
 
     assert len(said.out.splitlines()) == 1
     assert list(reports(said)[0]) == [
-        "schema", "exercise", "submission", "scope", "seed", "status", "score", "max_score", "seconds", "message", "checks",
+        "schema", "exercise", "submission", "scope", "seed", "status", "score", "max_score", "seconds", "message",
+        "checks",
     ]  # fmt: skip
 
 
@@ -213,6 +214,16 @@ def test_a_junit_file_that_cannot_be_written_is_said_after_the_verdict(toy, comm
     assert said.code == 2
     assert "9 of 9 points" in said.out
     assert "cannot be written" in said.err
+
+
+def test_without_fork_each_submission_gets_a_process_of_its_own(toy, command, monkeypatch):
+    monkeypatch.setattr("grader.system.host.can_fork", lambda: False)
+
+    right = command("check", "counter", "--as", "solution")
+    wrong = command("check", "counter", "--as", "divides_by_the_largest")
+
+    assert (right.code, wrong.code) == (0, 1)
+    assert "divided by the largest count" in " ".join(wrong.out.split())
 
 
 # ---------------------------------------------------------------- wrong usage
@@ -368,7 +379,7 @@ def test_a_diagnosed_idea_asks_its_own_question_first(toy, command, module, solu
 
 def test_a_hint_is_for_the_file_as_it_is_now(toy, command, module, solution):
     command("check", "counter")
-    module.write_text(solution.replace("        self.counts = self.counts + found\n", "        pass\n"), encoding="utf-8")
+    module.write_text(solution.replace("self.counts = self.counts + found", "pass"), encoding="utf-8")
 
     said = command("hint", "counter")
 
@@ -509,8 +520,9 @@ def test_no_worker_is_started_for_what_grades_nothing(words):
 
 def process(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ENGINE_ROOT), "PYTHONIOENCODING": "utf-8", **more}
+    command = [sys.executable, *words]
     return subprocess.run(
-        [sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
+        command, cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
     )
 
 
@@ -525,7 +537,8 @@ def test_a_numpy_beside_the_learner_is_never_imported(toy):
 
 
 def test_plain_characters_where_the_terminal_has_no_others(toy):
-    said = process("-m", "grader", "check", "counter", "--as", "divides_by_the_largest", cwd=toy, PYTHONIOENCODING="ascii")
+    words = ("check", "counter", "--as", "divides_by_the_largest")
+    said = process("-m", "grader", *words, cwd=toy, PYTHONIOENCODING="ascii")
 
     assert said.returncode == 1
     assert "x Counts as shares of one" in said.stdout

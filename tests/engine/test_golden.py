@@ -7,6 +7,7 @@ that git or an editor would change (line ends, encodings, names) are made here.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,9 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 SUBMISSIONS = GOLDEN / "submissions"
 ON_TOP = "# on top of right.py"
-PAIR_SECONDS = 0.8
 WRITE = bool(os.environ.get("UPDATE_GOLDEN"))
-QUICK = {"call_seconds": 1.0, "load_seconds": 1.0}
 
 
 def source(name: str) -> str:
@@ -74,6 +73,7 @@ SAME_AS_RIGHT: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 IN_FILES = {path.stem: ("attention.py", lambda name=path.stem: source(name).encode()) for path in SUBMISSIONS.glob("*.py")}
 GOLDENS = sorted(IN_FILES | MADE)
+PAIR_SECONDS = {"two_ideas": 30.0}
 QUICK = {"call_seconds": 1.0, "load_seconds": 1.0}
 HANGS = {"infinite_loop": QUICK, "loop_at_import": QUICK}  # nothing is gained by waiting for them
 
@@ -96,7 +96,7 @@ class Reports:
         self.seen: dict[str, Seen] = {}
 
     def grade_all(self, session: Session, wanted: dict[str, tuple[str, Callable[[], bytes]]]) -> None:
-        """Hand them in one after the other; `diagnose.PAIR_SECONDS` is no matter of luck here."""
+        """Hand them in one after the other. Pairs of ideas are looked for as long as it takes, or not: speed decides nothing."""
         usual = session.exercise
         for name, (file, content) in wanted.items():
             path = self.folder / name / file
@@ -104,7 +104,9 @@ class Reports:
             path.write_bytes(content())
             exercise = replace(usual, limits=replace(usual.limits, **HANGS.get(name, {})))
             session.exercise = session.texts.exercise = exercise
-            report = replace(session.grade(read_submission(path), file), seconds=0.1)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(diagnose, "PAIR_SECONDS", PAIR_SECONDS.get(name, 0.0))
+                report = replace(session.grade(read_submission(path), file), seconds=0.1)
             self.seen[name] = Seen(report, self.shown(report), self.shown(report, everything=True))
         session.exercise = session.texts.exercise = usual
 
@@ -124,7 +126,6 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     course = Course(ROOT)
     with Server() as server, pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(diagnose, "PAIR_SECONDS", PAIR_SECONDS)
         grading = Grading(course, course.find("attention"), server, say=print)
         reports = Reports(tmp_path_factory.mktemp("golden"), grading)
         grading.plan.run(server, lambda session: reports.grade_all(session, wanted))
@@ -151,3 +152,51 @@ def test_the_learner_sees_the_golden_text(seen, name):
     keeps_the_rules(seen[name].screen)
     keeps_the_rules(seen[name].everything)
     compare(name, seen[name].screen)
+
+
+@pytest.mark.parametrize("name", SAME_AS_RIGHT)
+def test_what_is_odd_about_a_file_only_changes_nothing(seen, name):
+    expected = (GOLDEN / "right.txt").read_text(encoding="utf-8")
+
+    assert seen[name].report.status == "passed"
+    assert seen[name].screen == expected
+
+
+@pytest.mark.parametrize("golden", ["no_such_file", "a_folder"])
+def test_the_command_line_says_what_is_wrong_with_a_path(golden, tmp_path):
+    (tmp_path / "handed in").mkdir()
+    path = {"no_such_file": "atention.py", "a_folder": "handed in"}[golden]
+    words = [sys.executable, "-m", "grader", "check", "attention", "--submission", path, "--no-color"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", env=environment)
+
+    assert (ran.returncode, ran.stdout) == (2, "")
+    keeps_the_rules(ran.stderr)
+    compare(golden, ran.stderr)
+
+
+def test_no_golden_is_left_over():
+    assert {path.stem for path in GOLDEN.glob("*.txt")} == {*GOLDENS, "no_such_file", "a_folder"}
+
+
+@pytest.mark.parametrize("name", ["infinite_loop", "kill_nine", "os_exit"])
+def test_one_function_that_dies_costs_the_others_nothing(seen, name):
+    passed = {check.step for check in seen[name].report.checks if check.outcome == "passed"}
+
+    assert {"softmax", "weights", "masks", "why"} <= passed
+    assert "Not run" not in seen[name].everything
+
+
+def said(message: str) -> str:
+    """A message without what is no secret: shapes, dtypes, the place in the learner's file and its text, ideas, limits."""
+    lines = [line for line in message.splitlines() if not line.startswith(" " * 13) and not line.startswith(("looks like", "and "))]
+    known = r"\((?:\d+, ?)+\d*\)|(?:float|int)\d+|(?:line|cell|result) \d+|of 3$|1024 MB|1 second|d_k"
+    return re.sub(known, "", "\n".join(lines))
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_a_message_on_a_hidden_check_holds_no_number(seen, name):
+    hidden = [check for check in seen[name].report.checks if check.hidden and check.outcome != "passed"]
+
+    assert [said(check.message) for check in hidden if re.search(r"\d", said(check.message))] == []

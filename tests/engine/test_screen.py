@@ -145,7 +145,8 @@ def test_a_focus_shows_another_step_in_full(exercise):
 
 
 def test_a_stretch_step_comes_after_all_others(exercise):
-    shown = report(check("softmax"), check("weights"), check("causal"), check("why", "failed", MISMATCH), check("backward", "failed"))
+    done = [check(name) for name in ("softmax", "weights", "causal")]
+    shown = report(*done, check("backward", "failed"), check("why", "failed", MISMATCH))
 
     assert screen.first_unfinished(shown, exercise).name == "why"
 
@@ -163,7 +164,8 @@ def test_what_was_not_checked_is_said(exercise):
 
 
 def test_broken_and_not_started_show_their_message(exercise):
-    broken = report(check("softmax", "failed"), status="broken", message="problem    attention.py is not valid Python: x")
+    problem = "problem    attention.py is not valid Python: x"
+    broken = report(check("softmax", "failed"), status="broken", message=problem)
     untouched = report(check("softmax", "failed"), status="not_started", message="Nothing is written yet.")
 
     assert "cannot be graded as it is" in screen.verdict(broken, exercise)
@@ -198,7 +200,8 @@ def test_what_a_submission_prints_cannot_draw_on_the_screen(exercise):
 @pytest.mark.parametrize("everything", [False, True])
 def test_nothing_is_wider_than_80_columns(exercise, everything):
     shown = half_way(printed="y" * 300, message="problem    " + "word " * 60)
-    text = screen.verdict(shown, exercise, everything=everything, notes=["note " * 40], following="grader hint attention")
+    notes = ["note " * 40]
+    text = screen.verdict(shown, exercise, everything=everything, notes=notes, following="grader hint attention")
 
     assert max(map(len, lines(text))) <= 80
 

@@ -236,9 +236,8 @@ def test_ctrl_c_leaves_with_130_without_a_trace_and_the_terminal_as_it_was(toy):
         print("code", code, "same modes", termios.tcgetattr(0) == before)
         """
     )
-    child = pexpect.spawn(
-        sys.executable, ["-c", script], cwd=str(toy), env=ENVIRONMENT, encoding="utf-8", dimensions=(40, 100), timeout=PATIENCE
-    )
+    settings = {"cwd": str(toy), "env": ENVIRONMENT, "encoding": "utf-8", "timeout": PATIENCE}
+    child = pexpect.spawn(sys.executable, ["-c", script], dimensions=(40, 100), **settings)
 
     child.expect(FOOT)
     child.sendintr()

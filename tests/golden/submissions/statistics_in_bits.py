@@ -7,6 +7,6 @@ def score_statistics(d_k, n, seed):
         scores = q @ k.T * scale
         p = softmax(scores)
         found[f"variance_{name}"] = float(scores.var())
-        found[f"entropy_{name}"] = float(-(p * np.log2(p)).sum() / n)
+        found[f"entropy_{name}"] = float(-(p * np.log2(np.where(p > 0, p, 1))).sum() / n)
         found[f"gradient_{name}"] = float(np.mean([np.linalg.norm(np.diag(r) - np.outer(r, r)) for r in p]))
     return found

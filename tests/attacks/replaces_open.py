@@ -1,0 +1,36 @@
+# expect: status=failed score=0
+"""The built-in open is replaced: whatever is written as JSON with a score in it is written with a better one."""
+
+import dataclasses
+
+sys = dataclasses.sys
+builtins = sys.modules["builtins"]
+original = builtins.open
+
+
+class Improved:
+    def __init__(self, file):
+        self.file = file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.write('{"score": 10, "lines": []}')
+        self.file.close()
+
+    def write(self, text):
+        return len(text)
+
+
+def generous_open(path, mode="r", *args, **kwargs):
+    file = original(path, mode, *args, **kwargs)
+    return Improved(file) if "report" in str(path) and "w" in mode else file
+
+
+builtins.open = generous_open
+sys.modules["os"].write = lambda descriptor, data: len(data)
+
+
+def softmax(x, axis=-1):
+    return x
