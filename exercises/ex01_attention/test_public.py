@@ -122,16 +122,16 @@ def test_weights_follow_a_float_mask_that_is_added_to_the_scaled_scores(student,
     q, k = draw(3, 6), draw(5, 6)
     mask = np.array([[0.5, -1.0, 0.0, 2.0, -INF], [-INF, 1.5, -0.5, -INF, 0.0], [0.0, -2.0, 0.0, 1.0, -1.5]])
 
-    weights = student.attention_weights(q, k, mask)
+    weights = student.attention_weights(q, k, mask=mask)
 
-    assert_close(weights, reference.attention_weights(q, k, mask))
+    assert_close(weights, reference.attention_weights(q, k, mask=mask))
 
 
 @pytest.mark.step("masks")
 @pytest.mark.points(0.5)
 def test_weights_of_a_query_that_may_attend_to_nothing_are_zeros(student, reference, draw):
-    q, k = draw(3, 6), draw(4, 6)
-    mask = np.array([[True, False, True, True], [False, False, False, False], [False, True, True, False]])
+    q, k = draw(3, 4), draw(5, 4)
+    mask = np.array([[1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [0, 1, 1, 0, 1]], dtype=bool)
 
     weights = student.attention_weights(q, k, mask)
 
@@ -211,7 +211,7 @@ def test_statistics_measure_the_size_of_the_softmax_gradient(student, reference,
 
     expected = reference.score_statistics(d_k, n, seed)
     names = ("gradient_raw", "gradient_scaled")
-    assert_close(only(got, *names), only(expected, *names), tolerance=1e-7)
+    assert_close(only(got, *names), only(expected, *names), tolerance=1e-8)
 
 
 @pytest.mark.step("why")
@@ -242,7 +242,7 @@ def test_gradients_of_plain_attention_are_right(student, reference, draw):
 @pytest.mark.points(1)
 def test_gradients_do_not_pass_through_a_mask(student, reference, draw):
     q, k, v, d_out = draw(2, 3, 6), draw(2, 5, 6), draw(2, 5, 4), draw(2, 3, 4)
-    mask = np.array([[True, True, False, True, False], [False, True, True, True, True], [True, False, True, True, True]])
+    mask = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1], [1, 0, 1, 1, 1]], dtype=bool)
 
     gradients = student.attention_backward(q, k, v, d_out, mask)
     causal = student.attention_backward(q, k, v, d_out, causal=True)

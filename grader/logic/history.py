@@ -46,22 +46,28 @@ def standing(runs: Sequence[Ran], deleted: Collection[str] = ()) -> list[Cell]:
 
 
 class _Later:
-    """What was run after a run: which cells, which texts, and which names it gave a meaning."""
+    """What was run after a run: which cells, which texts, what they define, what of it a syntax error lost."""
 
     def __init__(self) -> None:
         self.cells: set[str] = set()
         self.sources: set[str] = set()
         self.names: set[str] = set()
+        self.lost: set[str] = set()
 
     def add(self, ran: Ran, code: str) -> None:
+        names = defined(code)
+        if not _is_python(code):
+            self.lost |= names - self.names
         self.cells |= {ran.cell} - {""}
         self.sources.add(ran.source.strip())
-        self.names |= defined(code)
+        self.names |= names
 
 
 def _is_past(ran: Ran, code: str, later: _Later) -> bool:
     names = defined(code)
     again = ran.cell in later.cells or ran.source.strip() in later.sources
+    if names and names <= later.lost:  # in the notebook, this text is not there any more
+        return True
     if ran.raised is False:
         return again and _binds_nothing(code)
     if again or (names and names <= later.names):
@@ -80,7 +86,12 @@ def defined(code: str) -> set[str]:
 
 def _binds_nothing(code: str) -> bool:
     """Whether it only computes or shows something."""
+    return _is_python(code) and all(isinstance(node, ast.Expr) for node in parse(code).body)
+
+
+def _is_python(code: str) -> bool:
     try:
-        return all(isinstance(node, ast.Expr) for node in parse(code).body)
+        parse(code)
     except SyntaxError:
-        return True
+        return False
+    return True

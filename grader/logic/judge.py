@@ -186,7 +186,7 @@ def differ_in_numbers(mine: Any, theirs: Any, tolerance: float = 1e-2) -> bool:
     numbers = (np.ndarray, np.generic, bool, int, float, complex)
     if not isinstance(mine, numbers) or not isinstance(theirs, numbers):
         return False
-    a, b = np.asarray(mine), np.asarray(theirs)
+    a, b = as_array(mine), as_array(theirs)
     if a.shape != b.shape:
         return False
     bad, _ = wrong_elements(a.astype(np.float64) if a.dtype.kind == "b" else a, b, tolerance)

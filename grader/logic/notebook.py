@@ -20,6 +20,7 @@ _PYTHON_MAGICS = {"time", "timeit", "capture", "prun"}
 _CELL_MAGIC = re.compile(r"%%\s*(\w+)?")
 _MAGIC_LINE = re.compile(
     r"""\s*(?: [%!]                                         # %magic, !command
+            | get_ipython\(\)\.                              # the same, as Jupyter exports it
             | [A-Za-z_][\w., \[\]]*=\s*(?:![^=]|%[A-Za-z])  # name = !command, name = %magic
             | \?{1,2}\s*[%\w]                               # ?name
             | [%A-Za-z_][\w.*\[\]'"]*\?{1,2}\s*;?\s*$       # name?
@@ -33,10 +34,10 @@ def cells_of(data: object) -> list[Cell]:
 
     A cell's number is its place among the code cells, from 1; left-out cells are counted. Left out are cells
     that are tagged, or begin with, ``# grader: check`` or ``# grader: demo``, cells of another language
-    (``%%bash``), and cells without code. In a cell that is not Python as it is, each magic, shell and help line
-    that begins a statement becomes an empty line (``pass`` in a block), so line numbers stay. Missing metadata, ids
-    and outputs do not matter. Raises ValueError, with a sentence for the student, where the data is not a
-    notebook, of a format before 4, or without code cells.
+    (``%%bash``), and cells without code. In a cell that is not Python as it is, or that calls IPython, each magic,
+    shell and help line that begins a statement becomes an empty line (``pass`` in a block), so line numbers stay.
+    Missing metadata, ids and outputs do not matter. Raises ValueError, with a sentence for the student, where the data
+    is not a notebook, of a format before 4, or without code cells.
     """
     found = [(number, cell, _source_of(cell, number)) for number, cell in enumerate(_code_cells(data), start=1)]
     cells = [Cell(code_of(source), number) for number, cell, source in found if not _is_tagged(cell)]
@@ -148,7 +149,7 @@ def _is_of_the_grader(node: ast.stmt) -> bool:
 
 def _python_of(source: str) -> str:
     if _parses(source):
-        return source
+        return _without_magics(source) if "get_ipython()." in source else source
     magic = _CELL_MAGIC.match(source.lstrip())
     if magic and magic[1] not in _PYTHON_MAGICS:
         return ""

@@ -14,14 +14,15 @@ from grader.logic.judge import wrong_elements
 
 
 def name_pattern(got: np.ndarray, expected: np.ndarray, tolerance: float, numbers: bool = True) -> str:
-    """A phrase such as "the last two axes are swapped", or an empty string; without ``numbers``, none taken from ``got``."""
+    """A phrase such as "the last two axes are swapped", or nothing; without ``numbers``, it holds none of ``got``'s."""
     if got.dtype.kind not in "biufc" or expected.dtype.kind not in "biufc" or expected.size < 2:
         return ""
     if got.shape != expected.shape:
         return _shape_pattern(got, expected, tolerance)
     for phrase, produce in _CANDIDATES:
         for detail, candidate in produce(got, expected):
-            if candidate.shape == got.shape and _same(got, candidate, tolerance) and not _same(expected, candidate, tolerance):
+            fits = candidate.shape == got.shape and _same(got, candidate, tolerance)
+            if fits and not _same(expected, candidate, tolerance):
                 return phrase.format(detail if numbers else _without_number(detail))
     return _not_finite(got, expected)
 

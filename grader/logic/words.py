@@ -31,6 +31,7 @@ ROW = 6
 SMALL = 6
 FRAMES = 3
 MAP_SIDE = 8
+MOST_NAMES = 1000  # to look through for one that is nearly right
 SHADES = " ░▒▓█"
 PLAIN_TYPES = {
     "NoneType", "bool", "int", "float", "complex", "str", "bytes", "list", "tuple", "dict", "ndarray",
@@ -80,7 +81,8 @@ class Texts:
         """What a learner should know beside the checks: cells of a notebook that failed."""
         if not loaded.failures:
             return ""
-        return self._failures(loaded, submission) + "\n" + lines(("", "What the other cells define is graded all the same."))
+        said = lines(("", "What the other cells define is graded all the same."))
+        return f"{self._failures(loaded, submission)}\n{said}"
 
     def _failures(self, loaded: Any, submission: Submission) -> str:
         return "\n".join(self._failed_loading(label, raised, submission) for label, raised in loaded.failures)
@@ -143,6 +145,11 @@ class Texts:
             rows.append(("problem", self._what_happened(outcome, call.name, submission, hidden)))
             rows.append(("where", self._place(outcome, submission, hidden)))
         return lines(*rows, *self._looks_like(ideas))
+
+    def unjudged(self, ideas: Sequence[str]) -> str:
+        """For an answer that a check stumbles over."""
+        problem = "The answer is of a kind that this check cannot judge."
+        return lines(("problem", problem), *self._looks_like(ideas))
 
     def asked(self, call: Call, hidden: bool) -> str:
         """A call with the names of its arguments, and what they are: shapes, and the numbers where they are few."""
@@ -212,7 +219,7 @@ class Texts:
     # ------------------------------------------------------------ what went wrong
 
     def _missing(self, name: str, names: Iterable[str]) -> str:
-        own = [candidate for candidate in names if candidate not in self.parameters]
+        own = [candidate for candidate in names if candidate not in self.parameters][:MOST_NAMES]
         close = difflib.get_close_matches(name, own, n=1, cutoff=0.7)
         if close:
             return f"There is no function {name} in the file, but there is {close[0]}. Did you mean that one?"
@@ -236,7 +243,8 @@ class Texts:
             return "EOFError: it waits for something to be typed, and nobody types while it is graded."
         if raised.is_a("SystemExit"):
             return "SystemExit: it ends the program (exit, quit or sys.exit) instead of returning."
-        note = " Files, network and other processes are out of reach while it is graded." if raised.is_a("OSError") else ""
+        outside = raised.is_a("OSError")
+        note = " Files, network and other processes are out of reach while it is graded." if outside else ""
         if hidden:
             return f"{_open_type(raised)}. Hidden checks do not show its message.{note}"
         if not raised.message:
@@ -256,7 +264,8 @@ class Texts:
         if died.reason == "timeout" and died.detail == "deaths":
             return "Not run: too many functions have hung or ended their process before this one."
         if died.reason == "timeout" and loading:
-            return f"The file is still loading after {_seconds(limits.load_seconds)}. Look for a loop that does not end."
+            spent = _seconds(limits.load_seconds)
+            return f"The file is still loading after {spent}. Look for a loop that does not end."
         if died.reason == "timeout":
             spent = _seconds(limits.call_seconds)
             return f"{what} gave no answer in {spent}. Look for a loop that does not end, here or in what it calls."
@@ -278,7 +287,7 @@ class Texts:
         return f"{function}, which {call.name} uses,"
 
     def _place(self, raised: Raised, submission: Submission | None, hidden: bool) -> str:
-        """The lines of the submission that led to an exception, the last one first; of a hidden check, that one alone."""
+        """The lines of the submission that led to an exception, the last one first; for a hidden check, that alone."""
         frames = _frames(raised)
         if not frames:
             return ""
@@ -360,11 +369,15 @@ def _own_signature(name: str, submission: Submission | None) -> str:
     """The signature in a submission's last definition of a function; empty where there is none."""
     for cell in reversed(submission.cells if submission else ()):
         try:
-            found = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef) and node.name == name]
+            functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
+        found = [node for node in functions if node.name == name]
         if found:
-            text = _signature_of(found[-1])
+            try:
+                text = _signature_of(found[-1])
+            except RecursionError:  # a default value that is nested too deep
+                return ""
             return text if len(text) <= 2 * ROOM else ""
     return ""
 
@@ -424,8 +437,12 @@ def _found(finding: Finding, hidden: bool) -> Rows:
         return [("expected", f"{finding.expected} is raised"), ("got", f"an answer, {_type_name(finding.got, hidden)}")]
     if kind == "changed":
         what = finding.notes["what"]
-        return [("problem", f"The call wrote into its argument {what}: whoever made the call finds other numbers in it.")]
-    return [("expected", finding.notes["expected"]), ("got", finding.notes["got"])]
+        return [("problem", f"The call wrote into its argument {what}: the caller finds other numbers in it.")]
+    return [("expected", finding.notes["expected"]), ("got", _cut(finding.notes["got"]))]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 4 * WIDTH else text[: 4 * WIDTH - 1] + "…"
 
 
 def _hidden_numbers(finding: Finding) -> Rows:
@@ -504,7 +521,7 @@ def _number(value: Any, digits: int) -> str:
 
 
 def _maps(expected: np.ndarray, got: np.ndarray, index: tuple[int, ...]) -> str:
-    """Two small maps side by side, for matrices of weights or truth values up to 8 × 8, where they show a difference."""
+    """Two small maps side by side, of weights or truth values up to 8 × 8, where they show a difference."""
     if expected.ndim < 2 or max(expected.shape[-2:]) > MAP_SIDE or min(expected.shape[-2:]) < 2:
         return ""
     if "c" in (expected.dtype.kind, got.dtype.kind):
@@ -545,12 +562,21 @@ def _shapes(finding: Finding, hidden: bool) -> Rows:
     if not hidden:
         pattern = name_pattern(got, expected, finding.tolerance)
         return [("expected", f"shape {expected.shape}"), ("got", f"shape {got.shape}"), ("pattern", pattern)]
-    # A size that occurs nowhere in the question could carry a hidden number to the outside.
+    # A shape made for it could carry a hidden number to the outside: it is told when its sizes occur in the question, and
+    # when it is close to the right one.
     known = _sizes(finding.call)
-    if known.issuperset(expected.shape) and known.issuperset(got.shape) and got.ndim <= 6:
+    if known.issuperset(expected.shape) and known.issuperset(got.shape) and _is_near(got.shape, expected.shape):
         return [("expected", f"shape {expected.shape}"), ("got", f"shape {got.shape}")]
     axes = "as many axes" if got.ndim == expected.ndim else "more axes" if got.ndim > expected.ndim else "fewer axes"
     return [("problem", f"The shape is another one than expected, with {axes}. Hidden checks do not show it.")]
+
+
+def _is_near(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """The same sizes in another order, another size in one place, or one axis too many or too few."""
+    if len(one) == len(other):
+        return sorted(one) == sorted(other) or sum(a != b for a, b in zip(one, other, strict=True)) == 1
+    longer, shorter = sorted((one, other), key=len, reverse=True)
+    return shorter in [longer[:axis] + longer[axis + 1 :] for axis in range(len(longer))]
 
 
 def _sizes(call: Call | None) -> set[int]:
@@ -568,7 +594,7 @@ def _keys(finding: Finding, hidden: bool) -> Rows:
         text = f"a dict without {', '.join(missing)}"
     else:
         named = "" if hidden else f": {', '.join(extra[:5])}{', …' if len(extra) > 5 else ''}"
-        text = f"others besides{named}"
+        text = _cut(f"others besides{named}")
     return [("expected", f"a dict with the keys {', '.join(map(str, finding.expected))}"), ("got", text)]
 
 
@@ -591,7 +617,9 @@ def _type_name(value: Any, hidden: bool) -> str:
         return "None, as from a function without a return"
     if hidden and name not in PLAIN_TYPES:
         return "an object of another type"
-    return f"an object of type {name}" if isinstance(handle, Handle) else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
+    if isinstance(handle, Handle):
+        return f"an object of type {name}"
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
 
 # ---------------------------------------------------------------- arguments

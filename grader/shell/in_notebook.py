@@ -47,6 +47,7 @@ def check(exercise: str, step: str = "") -> None:
         print(OUTSIDE.format(exercise=exercise))
         return
     _memory.listen(shell)
+    _memory.hear_of_deleted()
     cells = [[cell.number, cell.source] for cell in standing(_memory.runs(shell), _memory.deleted)]
     request = {"folder": os.getcwd(), "exercise": str(exercise), "step": str(step), "cells": cells}
     try:
@@ -94,10 +95,14 @@ class _Memory:
             self._heard = shell
 
     def _ran(self, result: Any) -> None:
-        with contextlib.suppress(AttributeError, TypeError):  # of another front end, another IPython
-            message = getattr(self._heard, "get_parent", dict)()
-            self.deleted |= set(message.get("metadata", {}).get("deletedCells", ()))
+        self.hear_of_deleted()
+        with contextlib.suppress(AttributeError):  # another IPython
             self._seen[result.execution_count] = (result.info.cell_id or "", not result.success)
+
+    def hear_of_deleted(self) -> None:
+        """JupyterLab says with each run which cells were deleted since the last."""
+        with contextlib.suppress(AttributeError, TypeError, LookupError):  # another front end
+            self.deleted |= set(self._heard.get_parent()["metadata"]["deletedCells"])
 
     def runs(self, shell: Any) -> list[Ran]:
         """Every run of a cell, in order."""
@@ -230,9 +235,9 @@ def _not_run(exercise: Exercise, step: Step | None, submission: Submission) -> s
     if not missing or (step is None and bound):
         return None
     if step is None:
-        return f"{exercise.name}: nothing of it has been run yet. Run the cells above first."
+        return f"{exercise.name}: nothing of it has been run yet. Run the notebook's cells first."
     what = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'}"
-    return f"{exercise.name}: {what} not been run yet. Run the cell above first."
+    return f"{exercise.name}: {what} not been run yet. Run the cell first."
 
 
 def _with_brackets(report: Report) -> Report:
@@ -255,7 +260,7 @@ def _following(report: Report, exercise: Exercise, step: Step | None) -> str:
     at = step or screen.first_unfinished(report, exercise)
     if at is None or screen.is_done(screen.of_step(report, at)):
         following = screen.first_unfinished(report, exercise)
-        return f"step {following.name}: {following.title}" if following else ""
+        return following.title if following else ""
     if all(map(screen.to_do, screen.of_step(report, at))):
         return ""
     return f"save the notebook, then in a terminal: grader hint {exercise.name}"

@@ -112,17 +112,15 @@ class Careful:
         return time.monotonic() > self._deadline
 
     def _skip_rest(self) -> None:
-        """Answers that a check did not ask for, because it failed before: they are not looked at."""
+        """Answers that a check did not ask for, because it failed before: nothing that comes of them counts."""
         script = self._ahead[0]
         for function in script.functions[self._collected :]:
             assert self._worker is not None
-            if self._is_late():
+            if self._is_late() or isinstance(self._worker.collect(Call(function)), Died):
                 self.close()
                 return
-            outcome = self._worker.collect(Call(function))
-            if isinstance(outcome, Died):
-                self._died(function, outcome)
-                return
+        assert self._worker is not None
+        self._worker.printed.clear()
         self._ahead.popleft()
         self._collected = 0
 

@@ -30,7 +30,6 @@ from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment
 START_SECONDS = 60.0
 LINGER_SECONDS = 1.0
 ANSWER_SHIFT = 4  # one answer may have a sixteenth of the memory: this side holds it several times over while it is read
-MAX_CALLABLES = 1000
 NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
 UNNAMED = {"<module>", "<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
@@ -167,7 +166,7 @@ class Worker:
             found = [(_text(label, 200), _raised(description, self._source)) for label, description in failures]
             if not {label for label, _ in found} <= self._source.lines.keys() or len(found) > len(cells):
                 raise ValueError("cells failed that there are not")
-            return Loaded([item for item in names if type(item) is str and item.isidentifier()][:MAX_CALLABLES], found)
+            return Loaded([item for item in names if type(item) is str and item.isidentifier()], found)
         except NOT_AN_ANSWER:
             return Loaded(died=self._give_up("garbled", "what it sent was not an answer"))
 
@@ -407,7 +406,7 @@ class _PipeChannel(_Channel):
     def close(self, kill: bool) -> int | None:
         if not kill:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
+                self._process.wait(LINGER_SECONDS)
         if self._process.poll() is None:
             _kill_group(self._process)
         status = self._process.wait()

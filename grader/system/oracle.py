@@ -16,6 +16,7 @@ from grader.logic.diagnose import SOLUTION
 from grader.logic.variants import apply, apply_pair
 from grader.model.types import Call, Outcome, Variant
 from grader.system.subjects import InProcess, exact_answer
+from grader.system.tape import packed
 
 
 class Live:
@@ -83,14 +84,20 @@ class Replays:
         self._live = live
         self._calls = calls
         self._running: dict[str, Callable[[int], Outcome]] = {}
+        self._given: dict[bytes, Outcome] = {}
 
-    def number(self, variant: str, position: int) -> tuple[str, int]:
-        """As in `diagnose.Answers`: every answer has a number of its own."""
-        return variant, position
-
-    def answer(self, number: tuple[str, int]) -> Outcome:
+    def number(self, variant: str, position: int) -> bytes:
         """As in `diagnose.Answers`."""
-        variant, position = number
+        answer = self._answer(variant, position)
+        number = packed(answer)
+        self._given.setdefault(number, answer)
+        return number
+
+    def answer(self, number: bytes) -> Outcome:
+        """As in `diagnose.Answers`."""
+        return self._given[number]
+
+    def _answer(self, variant: str, position: int) -> Outcome:
         if variant not in self._running:
             subject = self._live.variant(variant) if variant != SOLUTION else self._live.solution()
             self._running[variant] = replay(subject, self._calls)

@@ -52,7 +52,7 @@ class Recorder:
         pool: dict[bytes, int] = {}
 
         def number(outcome: Outcome) -> int:
-            return pool.setdefault(_packed(outcome), len(pool))
+            return pool.setdefault(packed(outcome), len(pool))
 
         entry = self._checks.setdefault(name, {"references": []})
         entry["calls"] = [digest(call) for call in calls]
@@ -77,6 +77,8 @@ class Tape:
     def __init__(self, header: dict[str, Any], body: bytes) -> None:
         self.header = header
         self._checks: dict[str, dict[str, Any]] = wire.decode(zlib.decompress(body))
+        if not isinstance(self._checks, dict):
+            raise WireError("the answers are missing")
         self.wrong: tuple[str, ...] = tuple(header["ideas"])
         self._verified: dict[str, int] = {}
         self._answers: dict[str, Recorded] = {}
@@ -166,12 +168,14 @@ def _header(line: bytes, path: Path) -> dict[str, Any]:
         header = json.loads(line)
     except ValueError as error:
         raise CourseError(f"{path} is no tape: {error}.", "Run `make build` to record it again.") from error
-    if header.get("format") != FORMAT:
-        raise CourseError(f"{path} has format {header.get('format')}, not {FORMAT}.", "Run `make build`.")
+    found = header.get("format") if isinstance(header, dict) else None
+    if found != FORMAT:
+        raise CourseError(f"{path} has format {found}, not {FORMAT}.", "Run `make build`.")
     return header
 
 
-def _packed(outcome: Outcome) -> bytes:
+def packed(outcome: Outcome) -> bytes:
+    """An answer as bytes, equal for answers that a diagnosis need not tell apart."""
     if isinstance(outcome, Value):
         return wire.encode(("v", outcome.value, outcome.after))
     if isinstance(outcome, Raised):

@@ -346,7 +346,17 @@ def _guarded_builtins(allowed: frozenset[str], exercise: str) -> dict[str, Any]:
     def leave(code: object = None) -> None:
         raise SystemExit(code)
 
-    return {**builtins.__dict__, "__import__": guarded, "exit": leave, "quit": leave}
+    own = {"__import__": guarded, "exit": leave, "quit": leave}
+    return {**builtins.__dict__, **own, "display": _display, "get_ipython": _no_ipython}
+
+
+def _display(*objects: object, **options: object) -> None:
+    """Stands in for IPython's, which is always there in a notebook: prints."""
+    print(*objects)
+
+
+def _no_ipython() -> None:
+    """Stands in for IPython's ``get_ipython``: outside of IPython it gives None."""
 
 
 def main(config: dict[str, Any]) -> None:

@@ -245,6 +245,10 @@ class Session:
             hidden = item.path.name == "test_hidden.py"
             untaped = item.get_closest_marker("untaped") is not None
             self.checks.append(Check(item, name, step.args[0], float(points.args[0]), hidden, untaped))  # type: ignore[arg-type]
+        names = [check.name for check in self.checks]
+        for name in names:
+            if names.count(name) > 1:
+                raise CourseError(f"Two checks of {self.exercise.name} are named {name!r}.", "Rename one of them.")
         self.checks.sort(key=lambda check: (steps.index(check.step), check.hidden))
 
     @staticmethod
@@ -311,7 +315,7 @@ class Session:
                 return self._report(name, "broken", [], began, message=broken, subject=subject)
             runs = self._run_all(subject)
             subject.close()
-            ideas = diagnose.diagnose(self._evidence(runs), self.oracle, self.exercise.tolerances)
+            ideas = self._ideas(runs)
             results = [self._judged(run, ideas.get(number, ()), loaded, submission) for number, run in enumerate(runs)]
             notes = self.texts.notes(loaded, submission)
             return self._report(name, None, results, began, message=notes, subject=subject)
@@ -356,13 +360,19 @@ class Session:
     def _script(self, check: Check | None) -> Script | None:
         return self._scripts.get(check.name) if check else None
 
+    def _ideas(self, runs: list[Run]) -> dict[int, tuple[str, ...]]:
+        try:
+            return diagnose.diagnose(self._evidence(runs), self.oracle, self.exercise.tolerances)
+        except TapeMiss:  # its objects are others than the solution's, so what was asked of them is not on the tape
+            return {}
+
     def _evidence(self, runs: list[Run]) -> list[diagnose.Evidence]:
         return [
             diagnose.Evidence(
                 self.key(run.check),
                 run.calls,
                 run.outcomes,
-                failed=isinstance(run.error, (Mismatch, StudentFailure)),
+                failed=run.error is not None,
             )
             for run in runs
         ]
@@ -389,7 +399,7 @@ class Session:
             raise CourseError(f"The check {check.name!r} is broken: {type(error).__name__}: {error}") from error
         else:  # it judges the solution, so it is this answer that it stumbles over
             result.outcome = "error"
-            result.message = words.lines(("problem", "The answer is of a kind that this check cannot judge."))
+            result.message = self.texts.unjudged(ideas)
         return result
 
     def _fails_the_solution(self, check: Check) -> bool:

@@ -4,3 +4,7 @@
 for number in range(150_000):
     globals()[f"causal_mas{number}"] = len
     globals()[f"attention_weigh{number}"] = len
+
+
+def softmax(x, axis=-1):
+    return x

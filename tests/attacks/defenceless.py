@@ -41,6 +41,14 @@ def grade(folder: str) -> dict:
     _serve(key)
     source = open(os.path.join(folder, "attention.py")).read()
     untouched = ast.dump(ast.parse(source)) == ast.dump(ast.parse("# nothing yet"))
+    result, output = _run(folder, key)
+    if result["score"] == 0 and "died by a signal" in output:
+        result, output = _run(folder, key)  # the machine may have been short of memory
+    score = 0 if untouched else result["score"]
+    return {"score": score, "output": output + "\n".join(map(str, result.get("lines", ())))}
+
+
+def _run(folder: str, key: str) -> tuple[dict, str]:
     reading, writing = os.pipe()
     if os.path.exists(os.path.join(folder, "conftest.py")):
         with open(os.path.join(folder, "test_naive.py"), "w") as checks:
@@ -57,9 +65,8 @@ def grade(folder: str) -> dict:
     with open(reading, "rb") as results:
         sent = pickle.load(results) if results.peek(1) else None
     status = process.wait()
-    result = sent or _written(folder, output, status)
-    score = 0 if untouched else result["score"]
-    return {"score": score, "output": output + "\n".join(map(str, result.get("lines", ())))}
+    output += "died by a signal" if status < 0 else ""
+    return sent or _written(folder, output, status), output
 
 
 def _written(folder: str, output: str, status: int) -> dict:
@@ -120,13 +127,13 @@ def run_checks(descriptor: int) -> None:
             student = _load()  # nothing that the public checks left behind shall matter
         try:
             asked, got, expected = check(student)
+            results["details"].append(got)
             if same(got, expected):
                 results["score"] += FULL / 8
             else:
                 results["lines"].append(f"{name}: {asked} expected {expected} got {got!r} {getattr(got, 'dtype', '')}")
-            results["details"].append(got)
         except Exception as error:
-            results["lines"].append(f"{name}: {error!r} {_trace(error)}")
+            results["lines"].append(f"{name}: {error!r} {_trace(error)} last answer {results['details'][-1:]!r}")
     with open("report.json", "w") as report:
         json.dump({"score": results["score"], "lines": results["lines"]}, report)
     try:

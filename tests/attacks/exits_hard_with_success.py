@@ -1,4 +1,4 @@
-# expect: status=failed score=0 says="ended the process"
+# expect: status=failed score=0 says="ended its process"
 """`os._exit(0)` in the middle of the first call: no handler, no report, and a good exit status."""
 
 import dataclasses

@@ -1,4 +1,4 @@
-# expect: status=failed score<=1.5 hidden=0
+# expect: status=failed score<=2.5 hidden=0
 """Answers from a table where the question is one of those handed out, and nothing for all others."""
 
 import numpy as np

@@ -1,4 +1,4 @@
-# expect: status=failed score=0
+# expect: status=broken score=0
 """The grader itself is killed."""
 
 import dataclasses

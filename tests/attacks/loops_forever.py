@@ -3,4 +3,4 @@
 
 
 def softmax(x, axis=-1):
-    return pow(7, 10**10, 10**100000 + 1) if x.size else 9 ** 9**9
+    return pow(7, 10**100000, 10**100000 + 1)

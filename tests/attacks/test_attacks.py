@@ -63,7 +63,6 @@ KEY = "KEY-OF-THE-COURSE"
 NEEDS_PID_NAMESPACE = {"kills_everything"}
 NAIVE_SECONDS = 4.0
 LIMITS = {"call_seconds": 1.0, "load_seconds": 3.0, "total_seconds": 5.0}
-SCALES = (128, 512, 4096)
 
 pytestmark = pytest.mark.skipif(bool(sandbox.probe()["seccomp"]), reason="without seccomp the claims are fewer")
 
@@ -73,13 +72,17 @@ pytestmark = pytest.mark.skipif(bool(sandbox.probe()["seccomp"]), reason="withou
 
 @dataclass
 class Expected:
-    """An attack's first line: `# expect: status=… score=… (or score<=…) hidden=… outcome=… says="…" leaks=nothing`."""
+    """An attack's first line: `# expect: status=… score=… (or score<=…) hidden=… outcome=… says="…" leaks=nothing`.
+
+    `open="…"` says what is not mended yet: then the verdict is expected to be another one.
+    """
 
     status: str = ""
     score: float = 0.0
     hidden: float | None = None
     outcome: str = ""
     says: list[str] = field(default_factory=list)
+    open: str = ""
 
 
 def expected_of(path: Path) -> Expected:
@@ -94,7 +97,7 @@ def expected_of(path: Path) -> Expected:
             setattr(expected, name, float(value))
         elif name == "says":
             expected.says.append(value)
-        elif name in ("status", "outcome"):
+        elif name in ("status", "outcome", "open"):
             setattr(expected, name, value)
         elif word != "leaks=nothing":
             raise ValueError(f"{path.name} expects {word!r}, which is no field")
@@ -118,54 +121,61 @@ class Secrets:
     A single number may stand anywhere by chance; three that follow one another in a secret array and in the text do not.
     """
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.rows: list[list[float]] = []
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+        self._threes: dict[tuple[str, ...], list[float]] = {}
+        self._bytes: dict[str, list[float]] = {}
 
     def add(self, value: Any) -> None:
-        """All arrays in a value, flattened, with the bytes that each of their numbers is made of."""
+        """All arrays and rows of numbers in a value."""
         if isinstance(value, np.ndarray):
-            self.rows.append([float(number) for number in value.ravel()])
+            self._add_row([float(number) for number in value.ravel()])
         elif isinstance(value, dict):
-            self.rows.append([float(number) for number in value.values() if isinstance(number, float)])
+            self.add(list(value.values()))
         elif isinstance(value, (tuple, list)):
+            self._add_row([number for number in value if isinstance(number, float)])
             for item in value:
                 self.add(item)
+
+    def _add_row(self, row: list[float]) -> None:
+        for start in range(len(row) - 2):
+            three = row[start : start + 3]
+            if len(set(three)) < 3 or not np.isfinite(three).all():
+                continue
+            for form in FORMS:
+                key = tuple(_digits_of(form(number)) for number in three)
+                if all(len(digits) >= 3 for digits in key):
+                    self._threes[key] = three
+            for dtype in ("f8", "f4"):
+                self._bytes[np.array(three, dtype).tobytes().hex()] = three
 
     def found_in(self, text: str) -> list[str]:
         """What of it stands in a text."""
         found = [secret for secret in self.texts if secret in text]
-        digits = [re.sub(r"\.?0*(e[+-]?\d+)?$", "", word).lstrip("-0.") for word in _NUMBER.findall(text)]
-        there = {(one, two, three) for one, two, three in zip(digits, digits[1:], digits[2:], strict=False)}
-        compact = re.sub(r"\s", "", text)
-        for row in self.rows:
-            for start in range(len(row) - 2):
-                numbers = row[start : start + 3]
-                if all(map(_is_telling, numbers)) and len(set(numbers)) == 3:
-                    found += [repr(numbers) for form in _FORMS if tuple(form(number) for number in numbers) in there]
-                    found += [repr(numbers) for form in _RAW if form(np.array(numbers)) in compact]
+        digits = list(map(_digits_of, NUMBER.findall(text)))
+        there = set(zip(digits, digits[1:], digits[2:], strict=False))
+        found += [f"{self._threes[three]} as {three}" for three in there & self._threes.keys()]
+        for run in HEXADECIMAL.findall(text):
+            found += [f"{self._bytes[key]} as bytes" for key in self._bytes if key in run]
         return found
 
 
-_NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?")
+NUMBER = re.compile(r"\d+(?:\.\d*)?(?:e[+-]?\d+)?")
+HEXADECIMAL = re.compile(r"[0-9a-f]{24,}")
+TEXTS = ["Scaled dot-product attention in numpy, from one query", "root:x:"]  # of the solution, of /etc/passwd
 
 
-def _is_telling(number: float) -> bool:
-    return np.isfinite(number) and len(repr(abs(number)).replace(".", "").strip("0")) >= 3
+def _digits_of(number: str) -> str:
+    """The digits that count, wherever the point stands."""
+    return number.partition("e")[0].replace(".", "").strip("-0")
 
 
-def _digits(form: str) -> Any:
-    return lambda number: re.sub(r"\.?0*(e[+-]?\d+)?$", "", format(number, form)).lstrip("-0.")
+def _scaled(scale: int, plus: int) -> Any:
+    return lambda number: str(int(abs(number) * scale) + plus)
 
 
-def _scaled(scale: int, plus: int = 0) -> Any:
-    return lambda number: str(int(abs(number) * scale) + plus).rstrip("0")
-
-
-_FORMS = [_digits("r" if False else ".17g"), lambda number: re.sub(r"\.?0*(e[+-]?\d+)?$", "", repr(number)).lstrip("-0.")]
-_FORMS += [_digits(form) for form in (".3f", ".4f", ".6f", ".8f", ".4g", ".6g", ".8g")]
-_FORMS += [_scaled(scale, plus) for scale in SCALES for plus in (0, 70_000, 100_000)]
-_RAW = [lambda row: row.tobytes().hex(), lambda row: row.astype("f4").tobytes().hex()]
+FORMS = [repr, *(f"{{:{form}}}".format for form in (".3f", ".4f", ".6f", ".8f", ".4g", ".6g", ".8g"))]
+FORMS += [_scaled(scale, plus) for scale in (128, 512, 4096) for plus in (0, 70_000, 100_000)]
 
 
 # ---------------------------------------------------------------- the grader without defences
@@ -200,8 +210,7 @@ def _attack_once(path: Path, folder: Path, solution: str) -> Naive:
     folder.mkdir()
     for name, text in {"attention.py": path.read_text(encoding="utf-8"), "solution.py": solution, **beside(path)}.items():
         (folder / name).write_text(text, encoding="utf-8")
-    known = Secrets()
-    known.texts = [f"secret-{secrets.token_hex(8)}", "Scaled dot-product attention in numpy, from one query", "root:x:"]
+    known = Secrets([f"secret-{secrets.token_hex(8)}", *TEXTS])
     told, verdict = folder.with_suffix(".told"), folder.with_suffix(".verdict")
     environment = {**os.environ, KEY: known.texts[0], "SECRETS": str(told), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "defenceless.py"), str(folder), str(verdict)]
@@ -224,7 +233,7 @@ def _attack_once(path: Path, folder: Path, solution: str) -> Naive:
         result.stopped = "dies"
     result.shown += output
     if told.exists():
-        known.rows = [json.loads(line) for line in told.read_text().splitlines()]
+        known.add([json.loads(line) for line in told.read_text().splitlines()])
     result.leaks = known.found_in(result.shown[:1_000_000])
     return result
 
@@ -279,7 +288,7 @@ class Results:
 
     real: dict[str, Outcome] = field(default_factory=dict)
     naive: dict[str, Future[list[Naive]]] = field(default_factory=dict)
-    secrets: Secrets = field(default_factory=Secrets)
+    secrets: Secrets = field(default_factory=lambda: Secrets([f"secret-{secrets.token_hex(8)}", *TEXTS]))
     solution: str = ""
     exercise: Any = None
     odd: dict[str, Outcome] = field(default_factory=dict)
@@ -293,7 +302,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     exercise = dataclasses.replace(exercise, limits=dataclasses.replace(exercise.limits, **LIMITS))
     found = Results(exercise=exercise)
     found.solution = (course.solution_folder(exercise) / exercise.module).read_text(encoding="utf-8")
-    found.secrets.texts = [f"secret-{secrets.token_hex(8)}", "Scaled dot-product attention in numpy, from one query", "root:x:"]
     folder = tmp_path_factory.mktemp("defenceless")
     os.environ[KEY] = found.secrets.texts[0]
     try:
@@ -357,6 +365,11 @@ def _shown(results: Results, report: Report) -> str:
 # ---------------------------------------------------------------- the claims
 
 
+def _open_of(path: Path) -> Any:
+    reason = expected_of(path).open
+    return [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+
+
 def names() -> Any:
     """Every attack, by name."""
     return pytest.mark.parametrize("name", [path.stem for path in ATTACKS])
@@ -377,7 +390,7 @@ def test_there_are_enough_attacks_and_each_has_a_verdict_and_an_idea() -> None:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path.name
 
 
-@names()
+@pytest.mark.parametrize("name", [pytest.param(path.stem, marks=_open_of(path)) for path in ATTACKS])
 def test_the_verdict_is_the_expected_one(results: Results, name: str) -> None:
     expected = expected_of(HERE / f"{name}.py")
     report = report_on(results, name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grader.logic.judge import agree, compare, error_size, relative_error, tolerance_for, wrong_elements
+from grader.logic.judge import agree, compare, differ_in_numbers, error_size, relative_error, tolerance_for, wrong_elements
 from grader.logic.wire import Handle
 
 TABLE = {"float64": 1e-9, "float32": 1e-5}
@@ -206,6 +206,7 @@ def test_a_whole_number_too_large_for_numpy_is_wrong_and_nothing_breaks(expected
     assert finding([huge], [expected]).where == "[0]"
     assert not agree(huge, expected, TABLE)
     assert not agree(expected, huge, TABLE)
+    assert differ_in_numbers(huge, expected) is (np.ndim(expected) == 0)
 
 
 # ---------------------------------------------------------------- elements
@@ -297,3 +298,30 @@ def test_equal_answers_agree(mine, theirs):
 def test_different_answers_do_not_agree(mine, theirs):
     assert not agree(mine, theirs, TABLE)
     assert not agree(theirs, mine, TABLE)
+
+
+# ---------------------------------------------------------------- numbers that differ, for how far a name can be trusted
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "differ"),
+    [
+        (ONES, ONES * 1.2, True),
+        (ONES, ONES * 1.001, False),
+        (ONES, ONES[0] * 2, False),
+        (ONES * NAN, ONES, False),
+        (ONES.astype("float16"), ONES, False),
+        (ONES.astype("float16") * 2, ONES, True),
+        (1, 2, True),
+        (True, 0.0, True),
+        (True, 1, False),
+        ({"a": 1, "b": 2}, {"a": 1, "c": 3}, False),
+        ({"a": 1, "b": 2}, {"a": 2}, True),
+        ([ONES, 3], (ONES, 4), True),
+        ("text", "other", False),
+        (None, 1, False),
+        (Handle(1, "A"), 1, False),
+    ],
+)
+def test_whether_finite_numbers_differ(mine, theirs, differ):
+    assert differ_in_numbers(mine, theirs) is differ

@@ -57,6 +57,11 @@ def test_all_code_cells_are_read_in_order_and_numbered_among_code_cells():
         (code("x = 1", metadata={"tags": None}), True),
         (code("x = 1", metadata=[]), True),
         (code("x = 1", metadata={"tags": [3, {}]}), True),
+        (code('check("attention")'), False),
+        (code('from grader.shell.in_notebook import check\ncheck("attention")'), False),
+        (code('check("attention")\nx = 1'), True),
+        (code("y = check"), True),
+        (code("check(x"), True),
     ],
 )
 def test_check_and_demo_cells_are_left_out_by_tag_or_first_line(cell, taken):
@@ -79,6 +84,8 @@ def test_check_and_demo_cells_are_left_out_by_tag_or_first_line(cell, taken):
         ("%%time\nx = 1", "\nx = 1"),
         ("\n%%capture out\nx = 1", "\n\nx = 1"),
         ("%%timeit -n 1\nx = 1", "\nx = 1"),
+        ("get_ipython().run_line_magic('matplotlib', 'inline')\nx = 1", "\nx = 1"),
+        ("if x:\n    get_ipython().system('ls')\ny = 2", "if x:\n    pass\ny = 2"),
         ("%%bash\nls", None),
         ("%%writefile attention.py\nx = 1", None),
         ("%pip list", None),
@@ -96,6 +103,8 @@ def test_what_is_not_python_goes_and_line_numbers_stay(source, expected):
         'x = """\n%matplotlib\n!ls\n"""',
         "x = 7 \\\n% 3",
         "x = 1  # why?",
+        "shell = get_ipython()",
+        's = """\nget_ipython().x\n"""',
         "def f(:\n    return 1",
         "x = (\n",
         "x = '\ud800'",
@@ -289,7 +298,9 @@ def test_the_notebook_follows_the_task():
 
     assert ids == [
         "intro",
+        "how",
         "given",
+        "example",
         "softmax-task",
         "softmax-code",
         "softmax-check",
@@ -300,6 +311,7 @@ def test_the_notebook_follows_the_task():
         "again-check",
         "backward-task",
         "backward-check",
+        "demo-title",
         "demo",
         "rest-experiment",
         "rest-reading",
@@ -336,6 +348,32 @@ def test_what_is_given_comes_first_as_it_was_written():
     assert given.endswith("def main():\n    print(given(1))")
 
 
+def test_a_ruled_comment_begins_a_part_of_its_own_with_a_heading():
+    rule = "# " + "-" * 60
+    ruled = STUB.replace("\ndef between(x):", f"{rule} given: more\n\n\ndef between(x):").replace(
+        "# Softmax.", f"{rule} yours\n\n# Softmax."
+    )
+    nb = made(ruled)
+
+    assert cell(nb, "given-more-title") == "## Given: more"
+    assert cell(nb, "given-more").startswith("def between(x):")
+    assert cell(nb, "given").endswith("# still given")
+    assert cell(nb, "softmax-code").startswith("# Softmax.")
+    assert is_untouched("\n\n".join(one.source for one in cells_of(nb)), STUB)
+
+
+def test_what_is_no_rule_stays_where_it_was():
+    ruled = STUB.replace("# Softmax.", "# --- x\n# ------- y = 3\n# =")
+
+    assert cell(made(ruled), "softmax-code").startswith("# --- x\n# ------- y = 3\n# =\n")
+
+
+def test_how_to_go_on_names_the_exercise_and_the_example_where_there_is_one():
+    assert "grader hint attention" in cell(made(), "how")
+    assert "run the example" in cell(made(), "how")
+    assert "run the example" not in cell(made(STUB[: STUB.index("def main")]), "how")
+
+
 def test_functions_come_in_the_cell_of_their_step_with_the_comments_above():
     nb = made()
 
@@ -354,13 +392,17 @@ def test_functions_come_in_the_cell_of_their_step_with_the_comments_above():
     assert layer.index("class Layer") < layer.index("class Deep") < layer.index("def mask")
 
 
+DEMO_HEAD = "# grader: demo\nfrom grader.shell.in_notebook import example\n\nwith example():\n"
+
+
 def test_checks_and_the_demo_are_marked_twice_and_not_read():
     nb = made()
 
     assert cell(nb, "softmax-check") == (
         '# grader: check\nfrom grader.shell.in_notebook import check\n\ncheck("attention", "softmax")'
     )
-    assert cell(nb, "demo") == "# grader: demo\n# the worked example\nmain()\nprint(given(2))"
+    assert cell(nb, "demo") == f"{DEMO_HEAD}    # the worked example\n    main()\n    print(given(2))"
+    assert cell(nb, "example") == cell(nb, "demo")
     tags = {one["id"]: one["metadata"].get("tags") for one in nb["cells"]}
     assert tags["softmax-check"] == ["grader: check"] and tags["demo"] == ["grader: demo"] and tags["given"] is None
     assert all("grader" not in one.source for one in cells_of(nb))
@@ -369,20 +411,20 @@ def test_checks_and_the_demo_are_marked_twice_and_not_read():
 @pytest.mark.parametrize(
     ("end", "demo"),
     [
-        ('if __name__ == "__main__": main(); print(1)\n', "# grader: demo\nmain()\nprint(1)"),
-        ("", "# grader: demo\nmain()"),
+        ('if __name__ == "__main__": main(); print(1)\n', "    main()\n    print(1)"),
+        ("", "    main()"),
     ],
 )
 def test_the_demo_is_the_main_block_or_main(end, demo):
     source = STUB[: STUB.index("if __name__")] + end
 
-    assert cell(made(source), "demo") == demo
+    assert cell(made(source), "demo") == DEMO_HEAD + demo
 
 
 def test_without_a_worked_example_there_is_no_demo():
     source = STUB[: STUB.index("def main")]
 
-    assert "demo" not in [one["id"] for one in made(source)["cells"]]
+    assert not {"demo", "demo-title", "example"} & {one["id"] for one in made(source)["cells"]}
 
 
 def test_nbgraders_source_notebook_splits_in_the_same_way():
