@@ -389,7 +389,8 @@ def _how(exercise: str, has_example: bool) -> str:
 ## How to go on
 
 Run the cells from the top: Shift + Enter runs one and goes to the next. In each step, write your code in the cell \
-that says `# write your code here`, run it, then run the cell below it, which checks it.{example}
+that says `# write your code here`, run it, then run the cell below it, which checks it. A step without such a cell \
+goes on with an earlier one.{example}
 
 - Try things in cells that begin with `# {DEMO}`: they are not graded. All other cells are, from top to bottom.
 - Stuck? Save, and say `grader hint {exercise}` in a terminal. At the end: `grader check {exercise}`.

@@ -527,7 +527,7 @@ def _maps(expected: np.ndarray, got: np.ndarray, index: tuple[int, ...]) -> str:
     if "c" in (expected.dtype.kind, got.dtype.kind):
         return ""
     one, two = expected[index[:-2]].astype(float), got[index[:-2]].astype(float)
-    if not (expected.dtype.kind == "b" or _are_weights(one)):
+    if not np.isfinite(two).any() or not (expected.dtype.kind == "b" or _are_weights(one)):
         return ""
     left, right = ["expected", *_shaded(one)], ["got", *_shaded(two)]
     if left[1:] == right[1:]:

@@ -109,11 +109,12 @@ def _readme(exercise: Exercise, task: str) -> str:
 
 @dataclass(frozen=True)
 class _Target:
-    """One file to print: where, what, what was printed there last (its checksum), and whether a learner edits it."""
+    """One file to print: where, what, what was printed there last (its checksum), and whether a learner works in it."""
 
     path: Path
     content: bytes
     before: str
+    is_work: bool
 
     def current(self) -> bytes | None:
         return self.path.read_bytes() if self.path.is_file() else None
@@ -126,7 +127,8 @@ def _print_exercise(course: Course, exercise: Exercise, server: Server, check: b
     folder = course.exercise_folder(exercise)
     stale = []
     for name, content in files.items():
-        target = _Target(folder / name, content, old.get("printed", {}).get(name, ""))
+        is_work = Path(name).stem == Path(exercise.module).stem
+        target = _Target(folder / name, content, old.get("printed", {}).get(name, ""), is_work)
         if check:
             stale += [_relative(course, target.path)] if not _is_printed(course, target) else []
         else:
@@ -159,21 +161,21 @@ def _with_header(tape: bytes, header: dict[str, Any]) -> bytes:
 
 
 def _is_printed(course: Course, target: _Target) -> bool:
-    """What stands there is what build prints; or it was, before the learner edited it."""
+    """What stands there is what build prints; or it was, before the learner edited it, and maybe committed that."""
     current = target.current()
-    if current == target.content:
-        return True
     committed = _committed(course, target.path)
-    if committed is not None:
-        return committed == target.content
-    return current is not None and target.before == _sum(target.content)
+    if target.content in (current, committed):
+        return True
+    return current is not None and target.before == _sum(target.content) and (target.is_work or committed is None)
 
 
 def _write(course: Course, target: _Target, say: Say) -> None:
     current = target.current()
     if current == target.content:
         return
-    edited = current is not None and _sum(current) != target.before and current != _committed(course, target.path)
+    edited = current is not None and _sum(current) != target.before
+    if edited and not (target.before and target.is_work):  # then what was committed tells whose it is
+        edited = current != _committed(course, target.path)
     if edited and target.before == _sum(target.content):
         say(f"kept {_relative(course, target.path)}: it holds your work, and what is printed there has not changed")
         return

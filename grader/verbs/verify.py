@@ -39,6 +39,7 @@ TASK_WORDS = 1200
 HINT_WORDS = 25
 SOLUTION_FILES = {"exercise.toml", "task.md", "variants.toml", PUBLIC_CHECKS, HIDDEN_CHECKS, EXPERIMENT, REWRITES}
 MARGIN = 4.0
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
 @dataclass
@@ -496,7 +497,7 @@ def _same_as_nbgrader(sources: Sources) -> Proof:
     cell.metadata["nbgrader"] = {"solution": True, "grade": False, "locked": False, "schema_version": 3, "grade_id": "a"}
     clear = ClearSolutions()
     clear.code_stub = {"python": f"{stub.STUB_COMMENT}\n{stub.STUB_RAISE}"}
-    cleared, _ = clear.preprocess(new_notebook(cells=[cell], metadata={"kernelspec": {"language": "python"}}), {"language": "python"})
+    cleared, _ = clear.preprocess(new_notebook(cells=[cell], metadata={"kernelspec": KERNEL}), {})
     proof.seen = f"{len(sources.exercise.blanked)} functions cleared by nbgrader"
     if cleared.cells[0].source.rstrip() != sources.stub.rstrip():
         proof.problems.append("clearing the marked solution gives another text than our stub")

@@ -123,6 +123,7 @@ class Secrets:
 
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
+        self.whole: set[int] = set()
         self._threes: dict[tuple[str, ...], list[float]] = {}
         self._bytes: dict[str, list[float]] = {}
 
@@ -132,6 +133,8 @@ class Secrets:
             self._add_row([float(number) for number in value.ravel()])
         elif isinstance(value, dict):
             self.add(list(value.values()))
+        elif type(value) is int and value > 99:
+            self.whole.add(value)
         elif isinstance(value, (tuple, list)):
             self._add_row([number for number in value if isinstance(number, float)])
             for item in value:
@@ -148,6 +151,11 @@ class Secrets:
                     self._threes[key] = three
             for dtype in ("f8", "f4"):
                 self._bytes[np.array(three, dtype).tobytes().hex()] = three
+
+    def whole_in(self, text: str) -> list[int]:
+        """Which of its whole numbers, or of these with a round number added, stand in a text that has few numbers."""
+        there = {int(digits) for digits in re.findall(r"\d{3,18}", text)}
+        return [number for number in self.whole if there & {number + plus for plus in (0, 10_000, 70_000, 100_000)}]
 
     def found_in(self, text: str) -> list[str]:
         """What of it stands in a text."""
@@ -383,6 +391,13 @@ def report_on(results: Results, name: str) -> Report:
     return outcome.report
 
 
+def test_there_are_secrets_to_be_found(results: Results) -> None:
+    known = results.secrets
+
+    assert len(known.texts) == 3 and known.texts[1] in results.solution
+    assert len(known._threes) > 10_000 and len(known._bytes) > 2_000 and len(known.whole) > 3
+
+
 def test_there_are_enough_attacks_and_each_has_a_verdict_and_an_idea() -> None:
     assert len(ATTACKS) >= 28
     for path in ATTACKS:
@@ -411,6 +426,22 @@ def test_no_secret_comes_out(results: Results, name: str) -> None:
     report = report_on(results, name)
 
     assert not results.secrets.found_in(_shown(results, report))
+    assert not results.secrets.whole_in("\n".join(check.message for check in report.checks if check.hidden))
+
+
+@pytest.mark.parametrize(
+    "form", [repr, "{:.3f}".format, "{:.4f}".format, "{:.6g}".format, lambda x: str(int(abs(x) * 512)), lambda x: f"|{x:12.8f}"]
+)
+def test_a_secret_is_found_where_it_stands(form: Any) -> None:
+    known = Secrets(["secret-1"])
+    rows = np.array([[-1.705078125, 0.591796875, 10001.17578125, -0.314453125], [1.25, 1.5, 1.75, 0.5]])
+    known.add([{"q": rows}, (5, 421)])
+
+    assert known.found_in(f"before 1.5 [{' '.join(map(form, rows[0].tolist()))}] after 3")
+    assert known.found_in("in bytes: " + rows.tobytes().hex()) and known.found_in("in bytes: " + rows.astype("f4").tobytes().hex())
+    assert known.found_in("xxsecret-1xx") and known.whole_in("with 10421 more") == [421]
+    assert not known.found_in("0.591796875 -1.705078125 10001.17578125 and shape (3, 4, 5), float64, 2 of 7 points, 0.125 0.250")
+    assert not known.whole_in("5 of 42 numbers, line 14210")
 
 
 @names()

@@ -14,6 +14,7 @@ import pytest
 
 from grader.logic.notebook import cells_of, code_of
 from grader.model.errors import UsageError
+from grader.model.types import Call, Cell, Limits, Submission, Value
 from grader.shell import in_notebook, screen
 from grader.system.host import Server
 
@@ -186,6 +187,23 @@ def test_display_and_get_ipython_break_nothing(asked, book):
 
     assert "✓ Counts as shares of one" in text
     assert "printed" in text and "problem" not in text
+
+
+def test_a_future_import_and_type_hints_hold_across_cells(server):
+    cells = (
+        Cell("from __future__ import annotations\nimport dataclasses\nimport typing", 1),
+        Cell("def twice(x: Nothing | Known) -> Nothing:\n    return Pair(x, x).sum()", 2),
+        Cell("@dataclasses.dataclass\nclass Pair:\n    a: No\n    b: int = 0\n    sum = lambda p: p.a + p.b", 3),
+        Cell("class Known(typing.NamedTuple):\n    pair: Pair\n\ndisplay(Known(Pair(1)))", 4),
+    )
+
+    with server.open(Limits()) as worker:
+        loaded = worker.load(Submission("book", cells), "book", ("dataclasses", "typing", "__future__"), "book")
+        answer = worker.answer(Call("twice", (3,)))
+
+    assert loaded.failures == []
+    assert answer == Value(6)
+    assert "".join(worker.printed) == "Known(pair=Pair(a=1, b=0))\n"
 
 
 # ---------------------------------------------------------------- in IPython

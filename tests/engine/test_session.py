@@ -163,16 +163,14 @@ def test_a_function_that_hangs_takes_no_other_along(server):
 OS = "next(c for c in object.__subclasses__() if c.__name__ == '_wrap_close').__init__.__globals__"
 
 
-@pytest.mark.parametrize(
-    ("deed", "said"), [(f"{OS}['_exit'](0)", "ended the process"), (f"{OS}['kill']({OS}['getpid'](), 9)", "SIGKILL")]
-)
-def test_a_function_that_ends_its_process_takes_no_other_along(server, deed, said):
+@pytest.mark.parametrize("deed", [f"{OS}['_exit'](0)", f"{OS}['kill']({OS}['getpid'](), 9)"])
+def test_a_function_that_ends_its_process_takes_no_other_along(server, deed):
     report = graded(edited(("total = counts.sum()", deed)), server)
 
     dead = [check for check in report.checks if check.step == "shares"]
     assert report.score == 6.0
     assert {check.outcome for check in dead} == {"error"}
-    assert all(said in check.message for check in dead)
+    assert all("before it answered" in check.message for check in dead)
 
 
 # ---------------------------------------------------------------- order and secrecy

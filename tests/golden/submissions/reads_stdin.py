@@ -1,4 +1,4 @@
 # on top of right.py
 def causal_mask(n_queries, n_keys):
-    offset = int(input("offset? "))
+    offset = int(input())
     return np.tri(n_queries, n_keys, offset, dtype=bool)
