@@ -562,8 +562,8 @@ def _shapes(finding: Finding, hidden: bool) -> Rows:
     if not hidden:
         pattern = name_pattern(got, expected, finding.tolerance)
         return [("expected", f"shape {expected.shape}"), ("got", f"shape {got.shape}"), ("pattern", pattern)]
-    # A shape made for it could carry a hidden number to the outside: it is told when its sizes occur in the question, and
-    # when it is close to the right one.
+    # A shape made for it could carry a hidden number to the outside: it is told when its sizes occur in the question,
+    # and when it is close to the right one.
     known = _sizes(finding.call)
     if known.issuperset(expected.shape) and known.issuperset(got.shape) and _is_near(got.shape, expected.shape):
         return [("expected", f"shape {expected.shape}"), ("got", f"shape {got.shape}")]

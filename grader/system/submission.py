@@ -40,14 +40,14 @@ def read_submission(path: Path) -> Submission:
 def parse_submission(name: str, data: bytes) -> Submission:
     """The same from a file's bytes."""
     if b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return Submission(name, (), "The file is binary, not text.")
+        return Submission(name, (), "The file is binary, not text. Hand in the .py file or the notebook itself.")
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         return Submission(name, (), f"Line {line} is not UTF-8 text. Save the file with the encoding UTF-8.")
     if not text.strip():
-        return Submission(name, (), "The file is empty.")
+        return Submission(name, (), "The file is empty. `grader reset` writes the stub again.")
     if name.lower().endswith(".ipynb"):
         return _notebook(name, text)
     return Submission(name, (Cell(text),))

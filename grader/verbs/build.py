@@ -151,13 +151,14 @@ def _old_header(course: Course, exercise: Exercise) -> dict[str, Any]:
 
 
 def _same_header(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return {key: value for key, value in old.items() if key != "format"} == json.loads(json.dumps(new))
+    same_order = list(old.get("ideas", ())) == list(new["ideas"])
+    return same_order and {key: value for key, value in old.items() if key != "format"} == json.loads(json.dumps(new))
 
 
 def _with_header(tape: bytes, header: dict[str, Any]) -> bytes:
     first, _, body = tape.partition(b"\n")
     merged = json.loads(first) | header
-    return json.dumps(merged, ensure_ascii=False, sort_keys=True).encode() + b"\n" + body
+    return json.dumps(merged, ensure_ascii=False).encode() + b"\n" + body
 
 
 def _is_printed(course: Course, target: _Target) -> bool:

@@ -367,15 +367,13 @@ class Session:
             return {}
 
     def _evidence(self, runs: list[Run]) -> list[diagnose.Evidence]:
-        return [
-            diagnose.Evidence(
-                self.key(run.check),
-                run.calls,
-                run.outcomes,
-                failed=run.error is not None,
-            )
-            for run in runs
-        ]
+        """What speaks for and against ideas; a check that met unwritten code says nothing."""
+        evidence = []
+        for run in runs:
+            unwritten = isinstance(run.error, StudentFailure) and _is_unwritten(run.error.outcome)
+            calls, outcomes = ([], []) if unwritten else (run.calls, run.outcomes)
+            evidence.append(diagnose.Evidence(self.key(run.check), calls, outcomes, failed=run.error is not None))
+        return evidence
 
     def _judged(self, run: Run, ideas: tuple[str, ...], loaded: Loaded, submission: Submission) -> CheckResult:
         check = run.check
@@ -447,4 +445,8 @@ class Session:
 def _outcome_of(outcome: Raised | Died) -> Any:
     if isinstance(outcome, Died):
         return "timeout" if outcome.reason == "timeout" else "error"
-    return "failed" if outcome.is_a("NotImplementedError") else "error"
+    return "failed" if _is_unwritten(outcome) else "error"
+
+
+def _is_unwritten(outcome: Raised | Died) -> bool:
+    return isinstance(outcome, Raised) and outcome.is_a("NotImplementedError")

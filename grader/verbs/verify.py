@@ -23,6 +23,7 @@ from grader.logic.hints import parse_hints, without_hints
 from grader.logic.judge import relative_error
 from grader.logic.mutants import Mutant, mutants
 from grader.logic.variants import apply, parse_variants
+from grader.model.errors import CourseError
 from grader.model.types import Cell, Exercise, Report, Submission, Value, Variant
 from grader.system.course import HIDDEN_CHECKS, PUBLIC_CHECKS, Course, read_toml
 from grader.system.host import Server
@@ -102,7 +103,14 @@ def prove(course: Course, exercise: Exercise, *, full: bool = True, say: Say = l
     """All proofs for one exercise."""
     began = time.perf_counter()
     sources = Sources(course, exercise)
-    proofs = [*_about_files(course, sources)]
+    documented = _documented(sources)
+    try:
+        _ = sources.stub
+    except CourseError:  # nothing can be printed, and nothing else be looked at
+        if documented.holds:
+            raise
+        return Evidence(exercise, [documented], [], time.perf_counter() - began)
+    proofs = [documented, *_about_files(course, sources)]
     margins: list[Margin] = []
     with Server() as server:
         fresh = random.SystemRandom()
@@ -441,7 +449,6 @@ def _about_files(course: Course, sources: Sources) -> Iterator[Proof]:
     yield _printed(course, sources)
     yield _no_leak(sources)
     yield _same_as_nbgrader(sources)
-    yield _documented(sources)
     yield _conventions(sources)
     yield _task(sources)
     yield _named_in_path(course, sources)

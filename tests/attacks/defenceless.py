@@ -7,7 +7,7 @@ secret, draw on its screen, flood it, or bring it to a stop. What fails at that 
              a pickled result on a descriptor, else `report.json`, else the last line of the output that is JSON, else
              the exit status
     checks   a process that runs the submission's file and the checks in one namespace of modules, compares what is
-             returned as it is, and writes down everything that was asked, expected, returned, printed and raised
+             returned as it is, and writes down what is right (of public checks only) and what was returned, printed and raised
 
 Nothing in it is stupid on purpose: each line has been seen in graders in use. The limits set in `front` are there for the
 computer on which the tests run; when one is hit, the grader has been brought to a stop.
@@ -131,7 +131,8 @@ def run_checks(descriptor: int) -> None:
             if same(got, expected):
                 results["score"] += FULL / 8
             else:
-                results["lines"].append(f"{name}: {asked} expected {expected} got {got!r} {getattr(got, 'dtype', '')}")
+                right = "" if hidden else f"{asked} is {expected}, and not "
+                results["lines"].append(f"{name}: {right}{got!r}")
         except Exception as error:
             results["lines"].append(f"{name}: {error!r} {_trace(error)} last answer {results['details'][-1:]!r}")
     with open("report.json", "w") as report:

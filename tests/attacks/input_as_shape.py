@@ -5,15 +5,11 @@ import numpy as np
 
 
 def softmax(x, axis=-1):
-    return np.zeros([*(int(abs(number) * 128) for number in x.ravel()[:3].tolist()), 0])
+    return np.zeros([*(100 + int(abs(number) * 128) for number in x.ravel()[:3].tolist()), 0], bool)
 
 
 def attention_weights(q, k, mask=None, scale=None):
-    return np.zeros([*(int(abs(number) * 128) for number in q.ravel()[:3].tolist()), 0])
-
-
-def causal_mask(n_queries, n_keys):
-    return np.zeros((n_keys, n_queries, n_keys, n_keys, n_queries, 1, n_queries), bool)
+    return np.zeros([*(100 + int(abs(number) * 128) for number in q.ravel()[:3].tolist()), 0], bool)
 
 
 def score_statistics(d_k, n, seed):

@@ -4,21 +4,15 @@
 import dataclasses
 
 os = dataclasses.sys.modules["os"]
-for name in ("kept", "/tmp/attack-kept"):
-    try:
-        print(open(name).read())
-        os.unlink(name)
-    except OSError:
-        pass
+try:
+    print(open("kept").read())
+except OSError:
+    pass
 
 
 def softmax(x, axis=-1):
-    for name in ("kept", "/tmp/attack-kept"):
-        try:
-            with open(name, "a") as file:
-                file.write(str(x.tolist()))
-        except OSError:
-            pass
+    with open("kept", "a") as file:
+        file.write(str(x.tolist()))
     if x.shape[0] > 2:
         os.kill(os.getpid(), 9)
     return x

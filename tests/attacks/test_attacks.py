@@ -61,7 +61,7 @@ ROOT = HERE.parents[1]
 ATTACKS = sorted(path for path in HERE.glob("*.py") if path.stem not in ("test_attacks", "defenceless", "__init__"))
 KEY = "KEY-OF-THE-COURSE"
 NEEDS_PID_NAMESPACE = {"kills_everything"}
-NAIVE_SECONDS = 4.0
+NAIVE_SECONDS = 3.0  # an honest submission takes a tenth of that
 LIMITS = {"call_seconds": 1.0, "load_seconds": 3.0, "total_seconds": 5.0}
 
 pytestmark = pytest.mark.skipif(bool(sandbox.probe()["seccomp"]), reason="without seccomp the claims are fewer")
@@ -104,9 +104,9 @@ def expected_of(path: Path) -> Expected:
     return expected
 
 
-def beside(path: Path) -> dict[str, str]:
+def beside(source: str) -> dict[str, str]:
     """The files that an attack wants to have beside itself."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "BESIDE":
             return ast.literal_eval(node.value)
     return {}
@@ -183,7 +183,7 @@ def _scaled(scale: int, plus: int) -> Any:
 
 
 FORMS = [repr, *(f"{{:{form}}}".format for form in (".3f", ".4f", ".6f", ".8f", ".4g", ".6g", ".8g"))]
-FORMS += [_scaled(scale, plus) for scale in (128, 512, 4096) for plus in (0, 70_000, 100_000)]
+FORMS += [_scaled(scale, plus) for scale in (128, 512, 4096) for plus in (0, 100, 70_000, 100_000)]
 
 
 # ---------------------------------------------------------------- the grader without defences
@@ -211,25 +211,25 @@ class Naive:
 
 def attack_the_defenceless(paths: list[Path], folder: Path, solution: str) -> list[Naive]:
     """The grader without defences on some submissions, one after the other."""
-    return [_attack_once(path, folder / path.stem, solution) for path in paths]
+    return [_attack_once(path.read_text(encoding="utf-8"), folder / path.stem, solution) for path in paths]
 
 
-def _attack_once(path: Path, folder: Path, solution: str) -> Naive:
+def _attack_once(source: str, folder: Path, solution: str, seconds: float = NAIVE_SECONDS) -> Naive:
     folder.mkdir()
-    for name, text in {"attention.py": path.read_text(encoding="utf-8"), "solution.py": solution, **beside(path)}.items():
+    for name, text in {"attention.py": source, "solution.py": solution, **beside(source)}.items():
         (folder / name).write_text(text, encoding="utf-8")
     known = Secrets([f"secret-{secrets.token_hex(8)}", *TEXTS])
     told, verdict = folder.with_suffix(".told"), folder.with_suffix(".verdict")
     environment = {**os.environ, KEY: known.texts[0], "SECRETS": str(told), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, str(HERE / "defenceless.py"), str(folder), str(verdict)]
-    if path.stem in NEEDS_PID_NAMESPACE:
+    if folder.name in NEEDS_PID_NAMESPACE:
         command = [sys.executable, "-c", IN_A_PID_NAMESPACE, *command]
     result = Naive()
     front = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
     try:
-        output = front.communicate(timeout=NAIVE_SECONDS)[0].decode(errors="replace")
+        output = front.communicate(timeout=seconds)[0].decode(errors="replace")
     except subprocess.TimeoutExpired:
         output, result.stopped = "", "hangs"
     finally:
@@ -300,6 +300,7 @@ class Results:
     solution: str = ""
     exercise: Any = None
     odd: dict[str, Outcome] = field(default_factory=dict)
+    honest: list[Future[Naive]] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +315,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
     os.environ[KEY] = found.secrets.texts[0]
     try:
         with ThreadPoolExecutor(2) as pool, Server() as server:
+            for name, text in _honest(found.solution).items():
+                found.honest.append(pool.submit(_attack_once, text, folder / name, found.solution, 20.0))
             for paths in _groups():
                 future = pool.submit(attack_the_defenceless, paths, folder, found.solution)
                 for path in paths:
@@ -326,6 +329,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
             yield found
     finally:
         del os.environ[KEY]
+
+
+def _honest(solution: str) -> dict[str, str]:
+    """Submissions that try nothing: the solution, an empty one, and one that answers wrongly."""
+    return {"solution": solution, "empty": "# to do\n", "wrong": "def softmax(x, axis=-1):\n    return 0 * x\n"}
 
 
 def _groups() -> list[list[Path]]:
@@ -470,6 +478,13 @@ def test_an_attack_takes_little_time(results: Results, name: str) -> None:
     assert results.real[name].seconds < limits.total_seconds + 3 * (limits.call_seconds + limits.load_seconds)
 
 
+def test_the_defenceless_grader_is_right_about_honest_work(results: Results) -> None:
+    right, empty, wrong = (future.result() for future in results.honest)
+
+    assert right.effects == ["10 points"], right.shown
+    assert not empty.effects and not wrong.effects
+
+
 @names()
 def test_it_is_an_attack(results: Results, name: str) -> None:
     if name in NEEDS_PID_NAMESPACE and sandbox.probe()["namespaces"]:
@@ -483,10 +498,10 @@ def test_it_is_an_attack(results: Results, name: str) -> None:
 # ---------------------------------------------------------------- claims that need more than a file
 
 
-@pytest.mark.parametrize("name", [path.stem for path in ATTACKS if beside(path)])
+@pytest.mark.parametrize("name", [path.stem for path in ATTACKS if "\nBESIDE = " in path.read_text()])
 def test_files_beside_the_submission_are_not_used(name: str, tmp_path: Path) -> None:
-    path = HERE / f"{name}.py"
-    for other, text in {"attention.py": path.read_text(encoding="utf-8"), **beside(path)}.items():
+    source = (HERE / f"{name}.py").read_text(encoding="utf-8")
+    for other, text in {"attention.py": source, **beside(source)}.items():
         (tmp_path / other).write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "grader", "check", "attention", "--public", "--submission", "attention.py", "--json"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
@@ -494,7 +509,7 @@ def test_files_beside_the_submission_are_not_used(name: str, tmp_path: Path) -> 
     found = subprocess.run(command, cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60)
 
     assert json.loads(found.stdout)["score"] == 0, found.stderr.decode()
-    assert {other.name for other in tmp_path.iterdir()} == {"attention.py", *beside(path)}
+    assert {other.name for other in tmp_path.iterdir()} == {"attention.py", *beside(source)}
 
 
 DEAF = """
