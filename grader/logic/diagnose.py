@@ -8,7 +8,7 @@ check alone, pairs of them are tried, those first that the rest of the submissio
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Protocol
@@ -93,11 +93,12 @@ class _Matcher:
         answers = self.oracle.answers(item.check, item.calls)
         left = list(names)
         for position in _order(len(item.outcomes)):
+            tolerances = as_coarse_as(answers.answer(answers.number(SOLUTION, position)), self.tolerances)
             same: dict[Hashable, bool] = {}
             for name in left:
                 which = answers.number(name, position)
                 if which not in same:
-                    same[which] = same_outcome(item.outcomes[position], answers.answer(which), self.tolerances)
+                    same[which] = same_outcome(item.outcomes[position], answers.answer(which), tolerances)
             left = [name for name in left if same[answers.number(name, position)]]
             if not left:
                 break
@@ -111,6 +112,23 @@ def _order(count: int) -> list[int]:
 def matches(outcomes: Sequence[Outcome], answers: Callable[[int], Outcome], tolerances: Mapping[str, float]) -> bool:
     """Whether the answers equal the outcomes at every position; the last call, the one that failed, is compared first."""
     return bool(outcomes) and all(same_outcome(outcomes[at], answers(at), tolerances) for at in _order(len(outcomes)))
+
+
+def as_coarse_as(right: Outcome, tolerances: Mapping[str, float]) -> Mapping[str, float]:
+    """Tolerances for answers that should have the right one's dtype: what should be float32 is not exact to more than that."""
+    dtypes = set(_dtypes(right.value)) if isinstance(right, Value) else set()
+    coarsest = max((tolerances.get(dtype, 0.0) for dtype in dtypes), default=0.0)
+    return {dtype: max(allowed, coarsest) for dtype, allowed in tolerances.items()} if coarsest else tolerances
+
+
+def _dtypes(value: Any) -> Iterator[str]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _dtypes(item)
+    elif isinstance(value, dict):
+        yield from _dtypes(list(value.values()))
+    elif hasattr(value, "dtype"):
+        yield str(value.dtype)
 
 
 def same_outcome(mine: Outcome, theirs: Outcome, tolerances: Mapping[str, float]) -> bool:

@@ -26,6 +26,7 @@ MAX_DEPTH = 32
 MAX_VALUES = 1_000_000
 MAX_DIMENSIONS = 32
 MAX_INT_DIGITS = 4000
+BY_COLUMNS = 0x80  # in the byte of the dtype: the array lies in memory column by column, and stays so
 MAX_NAME = 200
 MAX_SAME_HASH = 16  # of keys in one dict: more of them are made, not met
 
@@ -141,10 +142,10 @@ def _encode_array(array: np.ndarray, put: Any, tag: bytes) -> None:
     code = _DTYPE_CODE.get(array.dtype.newbyteorder("="))
     if code is None:
         raise NotPlain(array)
-    native = np.ascontiguousarray(array, dtype=DTYPES[code])
-    put(tag + _ARRAY_HEAD.pack(code, array.ndim))
+    by_columns = array.flags.f_contiguous and not array.flags.c_contiguous
+    put(tag + _ARRAY_HEAD.pack(code | BY_COLUMNS if by_columns else code, array.ndim))
     put(struct.pack(f">{array.ndim}Q", *array.shape))
-    put(native.tobytes())
+    put(array.astype(DTYPES[code], copy=False).tobytes("F" if by_columns else "C"))
 
 
 class _Reader:
@@ -237,7 +238,8 @@ class _Reader:
         return array[()]
 
     def array(self) -> np.ndarray:
-        code, dimensions = _ARRAY_HEAD.unpack(self.take(2))
+        head, dimensions = _ARRAY_HEAD.unpack(self.take(2))
+        code, order = head & ~BY_COLUMNS, "F" if head & BY_COLUMNS else "C"
         if code >= len(DTYPES) or dimensions > MAX_DIMENSIONS:
             raise WireError(f"no array has dtype code {code} and {dimensions} axes")
         shape = struct.unpack(f">{dimensions}Q", self.take(8 * dimensions))
@@ -250,7 +252,7 @@ class _Reader:
         raw = self.take(count * dtype.itemsize)
         if code == 0 and count and np.frombuffer(raw, np.uint8).max() > 1:
             raise WireError("a boolean array holds other bytes than 0 and 1")
-        return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()
+        return np.frombuffer(raw, dtype=dtype).reshape(shape, order=order).copy(order)
 
 
 _READERS: dict[int, Callable[[_Reader, int], Any]] = {

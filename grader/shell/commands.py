@@ -160,8 +160,8 @@ def grader(context: click.Context) -> int | None:
     Without a command: watch the first exercise that is not done, and grade it at
     every save.
 
-    EXERCISE is a name (attention), a folder (ex01_attention), its number (01) or
-    a path to one of its files.
+    EXERCISE is a name (attention), a folder (exNN_attention), its number NN or a
+    path to one of its files.
 
     \b
     Example:

@@ -51,7 +51,7 @@ class InProcess:
     def _arrived(self, value: Any) -> Any:
         kind = type(value)
         if kind is np.ndarray:
-            return value.copy()
+            return value.copy("K")
         if kind is Handle:
             return self.objects[value.number]
         if kind in (list, tuple):
@@ -189,7 +189,7 @@ def _plain(value: Any) -> Any:
     """Arguments as they cross: arrays copied (a check may go on to use its own), remote objects as their handles."""
     kind = type(value)
     if kind is np.ndarray:
-        return value.copy()
+        return value.copy("K")
     if kind is Remote:
         return value._handle
     if kind in (list, tuple):

@@ -46,14 +46,17 @@ def test_softmax_gives_minus_infinity_no_share_and_a_row_of_it_zeros(student, re
 
     for axis in (2, 1):
         assert_close(student.softmax(x, axis=axis), reference.softmax(x, axis=axis))
+    one_each = np.array([[0.5], [-INF], [3.0]])
+    assert_close(student.softmax(one_each), reference.softmax(one_each))
 
 
 @pytest.mark.step("softmax")
 @pytest.mark.points(0.5)
 def test_softmax_keeps_floating_dtypes_and_makes_integers_float64(student, reference, draw, rng):
     single, half, whole = draw(3, 5, dtype="float32"), draw(5, 3, dtype="float16"), rng.integers(-4, 5, size=(2, 6))
+    unsigned = rng.permuted(np.tile(np.arange(5, dtype="uint8"), (3, 1)), axis=1)
 
-    for x in (single, half, whole):
+    for x in (single, half, whole, unsigned):
         assert_close(student.softmax(x), reference.softmax(x))
 
 
@@ -70,6 +73,8 @@ def test_softmax_takes_any_axis_of_any_array_and_leaves_it_alone(student, refere
     assert_close(got, reference.softmax(single))
     assert_unchanged(single, after, what="x")
     assert_close(student.softmax(nothing), reference.softmax(nothing))
+    by_columns = np.asfortranarray(x)  # in memory the other way round, as a transposed array is
+    assert_close(student.softmax(by_columns), reference.softmax(by_columns))
 
 
 # ---------------------------------------------------------------------------------------------- weights
@@ -81,7 +86,9 @@ def test_weights_broadcast_leading_axes_as_numpy_does(student, reference, draw):
     many_q, few_k, no_k = draw(2, 1, 4, 6), draw(3, 5, 6), draw(3, 0, 6)
     one_q, many_k = draw(1, 6), draw(3, 1, 2, 7, 6)
 
-    for q, k in [(many_q, few_k), (one_q, many_k), (many_q, no_k)]:
+    square_k = draw(6, 6)  # as many keys as they are wide
+
+    for q, k in [(many_q, few_k), (one_q, many_k), (many_q, no_k), (one_q, square_k)]:
         assert_close(student.attention_weights(q, k), reference.attention_weights(q, k))
 
 
@@ -104,6 +111,8 @@ def test_weights_of_very_large_scores_are_finite_and_right(student, reference, d
 
     for q, k in [(near_q, near_k), (far_q, far_k)]:
         assert_close(student.attention_weights(q, k), reference.attention_weights(q, k))
+    turned = student.attention_weights(far_q, far_k, scale=-0.5)
+    assert_close(turned, reference.attention_weights(far_q, far_k, scale=-0.5))
 
 
 @pytest.mark.step("weights")
@@ -125,6 +134,9 @@ def test_weights_have_the_dtype_of_queries_and_keys_together(student, reference,
     ]
     for q, k in pairs:
         assert_close(student.attention_weights(q, k), reference.attention_weights(q, k))
+    numpys = np.float64(0.75)
+    widened = student.attention_weights(single, single, scale=numpys)
+    assert_close(widened, reference.attention_weights(single, single, scale=numpys))
 
 
 # ---------------------------------------------------------------------------------------------- causal
@@ -155,7 +167,9 @@ def test_weights_broadcast_a_mask_of_any_shape_that_fits(student, reference, dra
     heads = np.array([[1, 0, 1, 1, 0], [0, 1, 1, 0, 1], [1, 1, 0, 1, 1]], dtype=bool)[:, None]
     batch = np.array([[0.0, 0.0, -INF, 0.0, -INF], [0.0, 0.5, 1.5, -1.0, 0.0]])[:, None, None]
 
-    for mask in (keys, heads, batch, keys[None], draw(4, 1), draw(3, 1, 5)):
+    zeros_and_ones = keys.astype("float64")  # added like any other float mask
+
+    for mask in (keys, heads, batch, keys[None], draw(4, 1), draw(3, 1, 5), zeros_and_ones):
         assert_close(student.attention_weights(q, k, mask), reference.attention_weights(q, k, mask))
     as_many_queries_as_heads, two_axes = q[0, :, :3], heads[:, 0]
     got = student.attention_weights(as_many_queries_as_heads, k[0], two_axes)
@@ -209,6 +223,7 @@ def test_weights_refuse_masks_of_other_kinds_and_shapes(student, draw):
     for shape in [(4, 6), (5, 4), (3, 4, 5), (6,)]:
         assert_raises(ValueError, student.attention_weights, q, k, np.ones(shape, dtype=bool))
         assert_raises(ValueError, student.attention_weights, q, k, np.zeros(shape))
+    assert_raises(TypeError, student.attention_weights, q, k[:, :0], np.ones((4, 1), dtype="int64"))
 
 
 @pytest.mark.step("masks")
@@ -284,6 +299,8 @@ def test_attention_reads_zeros_where_there_is_nothing_to_read(student, reference
     ]:
         got = student.scaled_dot_product_attention(q, keys, values, which, causal=causal)
         assert_close(got, reference.scaled_dot_product_attention(q, keys, values, which, causal=causal))
+    unbatched = q[0], no_keys, no_values
+    assert_close(student.scaled_dot_product_attention(*unbatched), reference.scaled_dot_product_attention(*unbatched))
 
 
 @pytest.mark.step("attention")

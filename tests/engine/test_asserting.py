@@ -197,7 +197,9 @@ def test_an_answer_or_another_error_is_wrong(outcome, kind, record):
     assert finding.call == Call("f", (1,))
 
 
-@pytest.mark.parametrize("outcome", [Died("timeout", "5"), Died("killed", "SIGKILL"), raised("NotImplementedError", "RuntimeError")])
+@pytest.mark.parametrize(
+    "outcome", [Died("timeout", "5"), Died("killed", "SIGKILL"), raised("NotImplementedError", "RuntimeError")]
+)
 def test_no_answer_and_unwritten_code_are_no_wrong_error(outcome):
     with pytest.raises(StudentFailure) as caught:
         asserting.assert_raises(RuntimeWarning, answers(outcome))

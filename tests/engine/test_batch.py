@@ -100,7 +100,10 @@ def test_where_there_is_no_fork_one_process_does_it_all(one_by_one, monkeypatch)
 
     reports = grade_many(plan(), submissions, 4)
 
-    expected = [replace(one_by_one[submission.name], seconds=0, layers=report.layers) for submission, report in zip(submissions, reports, strict=True)]
+    expected = [
+        replace(one_by_one[submission.name], seconds=0, layers=report.layers)
+        for submission, report in zip(submissions, reports, strict=True)
+    ]
     assert without_time(reports) == expected
 
 

@@ -55,7 +55,9 @@ def solution_of(folder):
 def git(folder, *words):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     person = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "core.autocrlf=false"]
-    done = subprocess.run(["git", "-C", str(folder), *person, *words], env=clean, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *person, *words], env=clean, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -65,7 +67,9 @@ def commit(folder):
     git(folder, "commit", "--quiet", "-m", "all")
 
 
-@pytest.fixture(params=["without git", pytest.param("with git", marks=pytest.mark.skipif(not shutil.which("git"), reason="no git"))])
+@pytest.fixture(
+    params=["without git", pytest.param("with git", marks=pytest.mark.skipif(not shutil.which("git"), reason="no git"))]
+)
 def clone(request, toy):
     """A course as a learner has it: printed, and committed where there is git."""
     if request.param == "with git":
@@ -144,7 +148,12 @@ def test_check_says_that_all_is_as_printed(clone):
         ("test_hidden.py", "size=7", "size=8", set()),
         ("variants.toml", "On a tie the largest token wins.", "The largest token wins a tie.", {TAPE}),
         ("variants.toml", "total = counts.max(initial=0)", "total = counts.max(initial=1)", {TAPE}),
-        ("task.md", "Texts differ in length.", "Texts differ.", {f"{EXERCISE}/README.md", f"{EXERCISE}/counter.ipynb", TAPE}),
+        (
+            "task.md",
+            "Texts differ in length.",
+            "Texts differ.",
+            {f"{EXERCISE}/README.md", f"{EXERCISE}/counter.ipynb", TAPE},
+        ),
         ("task.md", "What do all shares add up to?", "What is the sum of all?", {TAPE}),
         ("exercise.toml", 'title = "A counter of tokens"', 'title = "Counting"', {TAPE}),
     ],
@@ -155,7 +164,9 @@ def test_check_names_what_a_changed_source_makes_stale_and_writes_nothing(clone,
 
     code, said = said_by(clone, check=True)
 
-    assert {line.removeprefix("not what build prints now: ") for line in said} - {"exercises/ is what build prints: 1 exercise."} == stale
+    assert {line.removeprefix("not what build prints now: ") for line in said} - {
+        "exercises/ is what build prints: 1 exercise."
+    } == stale
     assert code == bool(stale)
     assert printed(clone.root) == before
 

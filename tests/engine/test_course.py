@@ -292,7 +292,9 @@ def test_a_crash_in_the_middle_leaves_the_old_file_whole(tmp_path, moment):
     path = tmp_path / "progress.json"
     path.write_text("old")
 
-    done = subprocess.run([sys.executable, "-c", CRASH.format(engine=str(ENGINE), moment=moment, path=str(path))], check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH.format(engine=str(ENGINE), moment=moment, path=str(path))], check=False
+    )
 
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"

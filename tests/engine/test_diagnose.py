@@ -72,7 +72,7 @@ class WithoutPairs:
 
 
 def asked(answer, *calls):
-    """One check's evidence: its calls, what a program answers, and whether the check fails, which is to differ from the right one."""
+    """One check's evidence: its calls, a program's answers, and whether it fails: where they are not the right ones."""
     calls = [Call(name, (x,)) for name, x in calls]
     outcomes = [answer(call) for call in calls]
     right = [program()(call) for call in calls]

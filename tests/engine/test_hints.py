@@ -34,7 +34,12 @@ def test_hints_are_read_by_step_and_tier():
     hints = parse_hints(TASK)
 
     assert hints == {
-        "softmax": ["What do the numbers add up to?", "Divide by the sum.", "`np.sum` with `axis`.", "Take the sum; divide."],
+        "softmax": [
+            "What do the numbers add up to?",
+            "Divide by the sum.",
+            "`np.sum` with `axis`.",
+            "Take the sum; divide.",
+        ],
         "causal_mask": ["Who sees whom?"],
     }
 

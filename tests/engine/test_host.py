@@ -150,7 +150,13 @@ def test_large_arrays_cross_both_ways(server):
 
 
 def test_loading_tells_the_callables_and_the_cells_that_failed(server):
-    cells = (Cell("def f(): pass", 1), Cell("1 / 0", 2), Cell("import socket", 3), Cell("def g(:", 4), Cell("h = len", 5))
+    cells = (
+        Cell("def f(): pass", 1),
+        Cell("1 / 0", 2),
+        Cell("import socket", 3),
+        Cell("def g(:", 4),
+        Cell("h = len", 5),
+    )
 
     with server.open(Limits()) as worker:
         loaded = worker.load(Submission("a.ipynb", cells), "toy", ALLOWED, "a.ipynb")
@@ -387,10 +393,9 @@ def test_with_every_layer_hidden_it_still_answers(fork):
 def test_a_spawned_worker_leaves_no_folder_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(host.tempfile, "tempdir", str(tmp_path))
 
-    with Server(fork=False) as server:
-        with opened(server) as worker:
-            assert len(os.listdir(tmp_path)) == 1
-            worker.answer(Call("leave", ("os._exit", 1)))
+    with Server(fork=False) as server, opened(server) as worker:
+        assert len(os.listdir(tmp_path)) == 1
+        worker.answer(Call("leave", ("os._exit", 1)))
 
     assert os.listdir(tmp_path) == []
 

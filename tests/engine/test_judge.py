@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grader.logic.judge import agree, compare, differ_in_numbers, error_size, relative_error, tolerance_for, wrong_elements
+from grader.logic.judge import (
+    agree,
+    compare,
+    differ_in_numbers,
+    error_size,
+    relative_error,
+    tolerance_for,
+    wrong_elements,
+)
 from grader.logic.wire import Handle
 
 TABLE = {"float64": 1e-9, "float32": 1e-5}
@@ -150,8 +158,8 @@ def test_where_nothing_but_zeros_is_expected_the_scale_is_one():
 def test_whole_numbers_and_booleans_have_no_tolerance():
     large = np.array([10**15, 3])
 
-    assert kind(large + [1, 0], large) == "value"
-    assert kind(large + [1, 0], large, tolerance=0.5) == "value"
+    assert kind(large + np.array([1, 0]), large) == "value"
+    assert kind(large + np.array([1, 0]), large, tolerance=0.5) == "value"
     assert tolerance_for(np.dtype("int64"), TABLE) == tolerance_for(np.dtype(bool), TABLE) == 0
 
 
@@ -300,7 +308,7 @@ def test_different_answers_do_not_agree(mine, theirs):
     assert not agree(theirs, mine, TABLE)
 
 
-# ---------------------------------------------------------------- numbers that differ, for how far a name can be trusted
+# ---------------------------------------------------------------- numbers that differ
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,12 @@ def test_a_stub_with_one_step_done_is_failed_with_its_points(server):
 
 @pytest.mark.parametrize(
     "broken",
-    [submission("def f(:"), submission("1 / 0"), submission("import socket"), Submission("a.py", (), "The file is empty.")],
+    [
+        submission("def f(:"),
+        submission("1 / 0"),
+        submission("import socket"),
+        Submission("a.py", (), "The file is empty."),
+    ],
 )
 def test_a_file_that_cannot_be_graded_is_broken_with_the_reason(server, broken):
     report = graded(broken, server)
@@ -189,7 +194,9 @@ def hidden_inputs(server):
     def body(session):
         for check in session.checks:
             run = session.run_check(check, session.oracle.solution())
-            seen.extend((check.hidden, value.tolist()) for call in run.calls for value in call.args if hasattr(value, "tolist"))
+            seen.extend(
+                (check.hidden, value.tolist()) for call in run.calls for value in call.args if hasattr(value, "tolist")
+            )
 
     plan().run(server, body)
     public = [value for hidden, value in seen if not hidden]
@@ -209,8 +216,14 @@ def test_printed_text_comes_from_loading_and_from_public_checks_only(server):
 def test_no_hidden_input_is_seen_before_every_public_check_is_answered(server):
     """The submission answers with all that it has seen, so an early hidden input would stand in a public answer."""
     spying = edited(
-        ("    total = counts.sum()\n    return counts / max(total, 1)", "    SEEN.append(counts.tolist())\n    return str(SEEN)"),
-        ("        found = np.bincount(tokens.ravel(), minlength=len(self.counts))\n", "        SEEN.append(tokens.tolist())\n"),
+        (
+            "    total = counts.sum()\n    return counts / max(total, 1)",
+            "    SEEN.append(counts.tolist())\n    return str(SEEN)",
+        ),
+        (
+            "        found = np.bincount(tokens.ravel(), minlength=len(self.counts))\n",
+            "        SEEN.append(tokens.tolist())\n",
+        ),
         ("        self.counts = self.counts + found\n", "        self.counts = str(SEEN)\n"),
         ("import numpy as np\n", "import numpy as np\nSEEN = []\n"),
     )
@@ -232,7 +245,11 @@ def test_no_hidden_input_is_seen_before_every_public_check_is_answered(server):
 
     order = [hidden for hidden, _ in answers]
     assert order == sorted(order) and len(order) == len(report.checks)
-    shown = "".join(text for hidden, text in answers if not hidden) + "".join(c.message for c in report.checks) + report.printed
+    shown = (
+        "".join(text for hidden, text in answers if not hidden)
+        + "".join(c.message for c in report.checks)
+        + report.printed
+    )
     unseen = [value for value in hidden_inputs(server) if len(str(value)) > 8]
     assert unseen and not any(str(value) in shown for value in unseen)
     assert any(str(unseen[0]) in text for hidden, text in answers if hidden)  # it does spy
@@ -241,22 +258,15 @@ def test_no_hidden_input_is_seen_before_every_public_check_is_answered(server):
 # ---------------------------------------------------------------- calls sent ahead
 
 
+TOTAL = "    total = counts.sum()"
+# In the hidden check with two calls, the first is answered wrongly, so that the second is not reached one by one.
+WRONG_AND_THEN = "    if counts.shape == (4,) and counts.sum() == 1: {}\n    total = counts.sum() + (len(counts) > 4)"
 NASTY = {
     "the solution": (),
     "prints": PRINTING,
-    "wrong at once, then hangs": (
-        ("    total = counts.sum()", "    while counts.shape == (4,) and counts.sum() == 1: pass\n    total = counts.sum() + (len(counts) > 4)"),
-    ),
-    "wrong at once, then exits": (
-        ("    total = counts.sum()", "    if counts.shape == (4,) and counts.sum() == 1: raise SystemExit\n    total = counts.sum() + (len(counts) > 4)"),
-    ),
-    "wrong at once, then crashes": (
-        (
-            "    total = counts.sum()",
-            "    if counts.shape == (4,) and counts.sum() == 1: (lambda f: f(f))(lambda f: np.lib.stride_tricks.as_strided(counts, (9**9,), (9**9,)).sum())\n"
-            "    total = counts.sum() + (len(counts) > 4)",
-        ),
-    ),
+    "wrong at once, then hangs": ((TOTAL, WRONG_AND_THEN.format("while True: pass")),),
+    "wrong at once, then exits": ((TOTAL, WRONG_AND_THEN.format("raise SystemExit")),),
+    "wrong at once, then dies": ((TOTAL, WRONG_AND_THEN.format(f"{OS}['_exit'](1)")),),
     "wrong and printing": (*PRINTING, ("return counts / max(total, 1)", "return counts / max(total, 3)")),
     "raises": (("return counts / max(total, 1)", "raise KeyError(str(counts))"),),
     "hangs": (("total = counts.sum()", "while True: pass"),),
@@ -285,7 +295,12 @@ def test_calls_sent_ahead_give_the_same_report_as_calls_one_by_one(server, what)
 
 
 def test_the_points_of_a_skipped_check_leave_the_maximum(server, folder):
-    edit(folder, "test_hidden.py", "    nothing = np.zeros(4, dtype=np.int64)\n", '    pytest.skip("no zeros today")\n    nothing = 1\n')
+    edit(
+        folder,
+        "test_hidden.py",
+        "    nothing = np.zeros(4, dtype=np.int64)\n",
+        '    pytest.skip("no zeros today")\n    nothing = 1\n',
+    )
 
     report = graded(submission(), server, folder=folder)
 
@@ -318,15 +333,19 @@ def test_an_answer_that_a_check_stumbles_over_is_the_submission_s_error(server):
     assert all("cannot judge" in check.message for check in report.checks if check.step == "merging")
 
 
+MARKED = '@pytest.mark.step("shares")\n@pytest.mark.points(1)\ndef test_where'
+PUBLIC = "test_shares_are_the_counts_divided_by_their_sum"
+
+
 @pytest.mark.parametrize(
     ("find", "put", "said"),
     [
-        ('@pytest.mark.step("shares")\n@pytest.mark.points(1)\ndef test_where', "def test_where", "needs a step"),
+        (MARKED, "def test_where", "needs a step"),
         ('@pytest.mark.points(1)\ndef test_where', "def test_where", "and points"),
-        ('@pytest.mark.step("shares")\n@pytest.mark.points(1)\ndef test_where', '@pytest.mark.step("share")\n@pytest.mark.points(1)\ndef test_where', "needs a step"),
+        (MARKED, MARKED.replace("shares", "share"), "needs a step"),
         ("import numpy as np\n", "import numpy as np\nimport nowhere_to_be_found\n", "nowhere_to_be_found"),
         ("def test_where_nothing", "def test_where_nothing(:\n", "cannot be collected"),
-        ("test_shares_of_many_counts_add_up_to_one", "test_shares_are_the_counts_divided_by_their_sum", "Two checks of counter are named"),
+        ("test_shares_of_many_counts_add_up_to_one", PUBLIC, "Two checks of counter are named"),
     ],
 )  # fmt: skip
 def test_check_files_that_contradict_themselves_are_the_course_s_error(server, folder, find, put, said):
@@ -356,7 +375,7 @@ def test_what_body_raises_comes_out_unchanged(server):
 
 
 def test_checks_may_be_parametrized_and_use_pytest_s_fixtures(server, folder):
-    more = '''
+    more = """
 
 @pytest.mark.step("merging")
 @pytest.mark.points(0.5)
@@ -364,7 +383,7 @@ def test_checks_may_be_parametrized_and_use_pytest_s_fixtures(server, folder):
 def test_a_new_counter_is_empty(student, n, tmp_path_factory, request):
     assert request.node.name.endswith(f"[{n}]")
     assert_close(student.Counter(n).get("counts"), np.zeros(n, dtype=int))
-'''
+"""
     with (folder / "test_hidden.py").open("a") as file:
         file.write(more.replace(", tmp_path_factory", ""))
 
@@ -391,7 +410,10 @@ def drawn(server, folder, seed):
     """What the fixture draw gives to two checks."""
     with (folder / "test_hidden.py").open("a") as file:
         for name in ("one", "two"):
-            file.write(f'\n\n@pytest.mark.step("shares")\n@pytest.mark.points(1)\ndef test_{name}(student, draw):\n    student.shares(draw(50))\n')
+            file.write(
+                f'\n\n@pytest.mark.step("shares")\n@pytest.mark.points(1)\n'
+                f"def test_{name}(student, draw):\n    student.shares(draw(50))\n"
+            )
     calls = {}
 
     def body(session):
@@ -463,7 +485,12 @@ def test_a_report_is_as_the_contract_says(server, source, request):
     parsed = json.loads(json.dumps(report.as_json()))
     assert contradictions(parsed) == []
     assert parsed["status"] == request.node.callspec.id
-    assert (parsed["exercise"], parsed["submission"], parsed["scope"], parsed["seed"]) == ("counter", "übung.py", "all", 7)
+    assert (parsed["exercise"], parsed["submission"], parsed["scope"], parsed["seed"]) == (
+        "counter",
+        "übung.py",
+        "all",
+        7,
+    )
 
 
 def test_a_report_that_lies_is_found_out(server):

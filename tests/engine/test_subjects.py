@@ -12,7 +12,7 @@ from grader.system.host import Server
 from grader.system.oracle import replay
 from grader.system.subjects import InProcess, Reference, Remote, Student, exact_answer, frozen
 
-SOURCE = '''
+SOURCE = """
 import numpy as np
 
 
@@ -59,7 +59,7 @@ def half(x):
 
 def fails():
     raise KeyError("gone")
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,9 @@ def tapes(server):
 def submissions():
     sources = {variant.name: apply(SOURCES.solution, variant) for variant in SOURCES.variants}
     sources["the solution"] = SOURCES.solution
-    sources["two at once"] = SOURCES.solution.replace("counts.sum()", "counts.max(initial=0)").replace("argmax", "argmin")
+    sources["two at once"] = SOURCES.solution.replace("counts.sum()", "counts.max(initial=0)").replace(
+        "argmax", "argmin"
+    )
     sources["raises"] = SOURCES.solution.replace("return counts", "return counts[100]")
     sources["nobody's idea"] = SOURCES.solution.replace("max(total, 1)", "(max(total, 1) + 17)")
     return [Submission(name, (Cell(source),)) for name, source in sources.items()]
@@ -87,7 +89,7 @@ def test_what_is_recorded_is_what_each_variant_answers(tapes):
 
     for name in ("", *tape.wrong):
         subject = live.variant(name) if name else live.solution()
-        shares = [outcome for outcomes in tape.recorded(name) for outcome in outcomes][0]
+        shares = next(outcome for outcomes in tape.recorded(name) for outcome in outcomes)
         expected = subject.answer(Call("shares", (np.array([1, 0, 2]),)))
         np.testing.assert_array_equal(shares.value, expected.value)
 

@@ -31,7 +31,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def kits(tmp_path_factory, printed_toy):
-    """Courses as printed, and copies of them without solutions/, by the exercise's name; the working copy is left alone."""
+    """Courses as printed, and copies without solutions/, by the exercise's name; the working copy is left alone."""
     found = {}
     for name in (*REAL, "counter"):
         whole = tmp_path_factory.mktemp(name)
@@ -51,6 +51,7 @@ def variants_of(course, name):
 
 def public_reports(plan, sources, server):
     """What public checks say of each source, less what names the place and takes the time."""
+
     def body(session):
         return {name: session.grade(Submission("s.py", (Cell(text),))) for name, text in sources.items()}
 
@@ -60,7 +61,9 @@ def public_reports(plan, sources, server):
 def live_plan(sources):
     header = sources.header(7, "public")
     exercise = sources.exercise
-    return Plan(exercise, [sources.folder / "test_public.py"], sources.live(), texts_from(exercise, header), header, 7, "public")
+    return Plan(
+        exercise, [sources.folder / "test_public.py"], sources.live(), texts_from(exercise, header), header, 7, "public"
+    )
 
 
 @pytest.mark.parametrize("name", [*REAL, "counter"])
@@ -93,7 +96,10 @@ def test_every_variant_that_fails_is_named(kits, name, server):
         for check in report.checks:
             if check.outcome != "passed":
                 assert len(check.looks_like) == 1, (variant, check.name)
-                assert variant == check.looks_like[0] or alike(kit, name, variant, check.looks_like[0]), (variant, check)
+                assert variant == check.looks_like[0] or alike(kit, name, variant, check.looks_like[0]), (
+                    variant,
+                    check,
+                )
 
 
 def alike(kit, name, one, two):
@@ -121,7 +127,9 @@ def test_stub_and_solution_are_judged(kits, server):
     whole, kit = kits["counter"]
     sources, _ = variants_of(whole, "counter")
 
-    reports = public_reports(make_plan(kit, kit.find("counter")), {"stub": sources.stub, "solution": sources.solution}, server)
+    reports = public_reports(
+        make_plan(kit, kit.find("counter")), {"stub": sources.stub, "solution": sources.solution}, server
+    )
 
     assert (reports["stub"].status, reports["stub"].score) == ("not_started", 0)
     assert (reports["solution"].status, reports["solution"].score) == ("passed", 3)
@@ -145,7 +153,9 @@ def test_objects_that_the_solution_does_not_have_are_judged_too(toy, server):
     checks.write_text(text.replace(asked, asked + "    counter = counter.merged(student.Counter(5))\n"))
     build(Course(toy), say=lambda text: None)
     sources, _ = variants_of(Course(toy), "counter")
-    source = sources.solution.replace("self.counts = self.counts + found\n", "self.counts = found * 2\n        return self\n")
+    source = sources.solution.replace(
+        "self.counts = self.counts + found\n", "self.counts = found * 2\n        return self\n"
+    )
     shutil.rmtree(toy / "solutions")
 
     course = Course(toy)

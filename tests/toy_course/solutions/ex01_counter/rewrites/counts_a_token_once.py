@@ -27,5 +27,5 @@ class Counter:
 
     def merged(self, other):
         both = Counter(len(self.counts))
-        both.counts = np.array([sum(pair) for pair in zip(self.counts.tolist(), other.counts.tolist())])
+        both.counts = np.array([sum(pair) for pair in zip(self.counts.tolist(), other.counts.tolist(), strict=True)])
         return both
