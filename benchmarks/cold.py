@@ -34,12 +34,16 @@ def measure() -> Cold:
         (here / "empty" / "test_empty.py").write_text("def test_empty():\n    pass\n", encoding="utf-8")
         right, wrong = here / "right.py", here / "wrong.py"
         right.write_text(subjects.right().source, encoding="utf-8")
-        wrong.write_text(next(s for s in subjects.wrong_variants() if s.name.startswith("no_scale")).source, encoding="utf-8")
+        wrong.write_text(
+            next(s for s in subjects.wrong_variants() if s.name.startswith("no_scale")).source, encoding="utf-8"
+        )
 
         def run(arguments: list[str], cwd: Path, expected: int) -> None:
             done = subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, check=False)
             if done.returncode != expected:
-                raise RuntimeError(f"{arguments} ended with {done.returncode}: {done.stdout.decode()}{done.stderr.decode()}")
+                raise RuntimeError(
+                    f"{arguments} ended with {done.returncode}: {done.stdout.decode()}{done.stderr.decode()}"
+                )
 
         pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         grader = [str(Path(sys.executable).with_name("grader")), "check", subjects.EXERCISE, "--submission"]

@@ -6,7 +6,6 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,5 +84,3 @@ def _watcher_delay(folder: Path) -> float:
     stop.set()
     listener.join(5)
     return statistics.median(delays) if delays else float("nan")
-
-

@@ -54,7 +54,9 @@ def compare(
     return _compare(got, expected, tolerances, dtypes, tolerance, "")
 
 
-def _compare(got: Any, expected: Any, tolerances: Mapping, dtypes: Any, tolerance: float | None, where: str) -> Finding | None:
+def _compare(
+    got: Any, expected: Any, tolerances: Mapping, dtypes: Any, tolerance: float | None, where: str
+) -> Finding | None:
     if isinstance(expected, (list, tuple)):
         if type(got) not in (list, tuple):
             return Finding("type", expected, got, where)
@@ -206,7 +208,9 @@ def agree(mine: Any, theirs: Any, tolerances: Mapping[str, float]) -> bool:
         )
     if kind is dict:
         return (
-            type(theirs) is dict and set(mine) == set(theirs) and all(agree(mine[k], theirs[k], tolerances) for k in mine)
+            type(theirs) is dict
+            and set(mine) == set(theirs)
+            and all(agree(mine[k], theirs[k], tolerances) for k in mine)
         )
     if isinstance(mine, (np.ndarray, np.generic, bool, int, float, complex)):
         if not isinstance(theirs, (np.ndarray, np.generic, bool, int, float, complex)):

@@ -1,6 +1,6 @@
 """The first minute with the course: numbers, a verdict, what a wrong answer looks like, what to do next.
 
-    python -m grader.shell.start
+python -m grader.shell.start
 """
 
 from __future__ import annotations

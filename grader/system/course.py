@@ -74,7 +74,9 @@ class Course:
 
     def _from_solutions(self) -> list[Exercise]:
         folders = self.solutions.iterdir() if self.solutions.is_dir() else ()
-        return [read_exercise(path) for path in folders if FOLDER.match(path.name) and (path / "exercise.toml").is_file()]
+        return [
+            read_exercise(path) for path in folders if FOLDER.match(path.name) and (path / "exercise.toml").is_file()
+        ]
 
     def _from_tapes(self) -> list[Exercise]:
         from grader.system.tape import read_header
@@ -109,7 +111,9 @@ def find_course(start: Path | None = None) -> Course:
     for folder in (here, *here.parents):
         if (folder / "exercises").is_dir() and ((folder / "grader").is_dir() or (folder / "solutions").is_dir()):
             return Course(folder)
-        if (folder / "solutions").is_dir() and any(FOLDER.match(path.name) for path in (folder / "solutions").iterdir()):
+        if (folder / "solutions").is_dir() and any(
+            FOLDER.match(path.name) for path in (folder / "solutions").iterdir()
+        ):
             return Course(folder)
     own = Path(__file__).resolve().parents[2]
     if (own / "exercises").is_dir():
@@ -141,7 +145,18 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
     match = FOLDER.match(folder)
     if not match:
         raise CourseError(f"{folder} is not named exNN_name.")
-    known = {"title", "module", "difficulty", "needs", "sources", "allowed_imports", "limits", "tolerances", "step", "milestone"}
+    known = {
+        "title",
+        "module",
+        "difficulty",
+        "needs",
+        "sources",
+        "allowed_imports",
+        "limits",
+        "tolerances",
+        "step",
+        "milestone",
+    }
     _refuse_unknown(data, known, path)
     try:
         return Exercise(

@@ -29,7 +29,9 @@ from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment
 
 START_SECONDS = 60.0
 LINGER_SECONDS = 1.0
-ANSWER_SHIFT = 4  # one answer may have a sixteenth of the memory: this side holds it several times over while it is read
+ANSWER_SHIFT = (
+    4  # one answer may have a sixteenth of the memory: this side holds it several times over while it is read
+)
 NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
 UNNAMED = {"<module>", "<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
@@ -138,7 +140,9 @@ class Server:
 class Worker:
     """One submission at work."""
 
-    def __init__(self, channel: _Channel, control: socket.socket | None, limits: Limits, layers: tuple[str, ...]) -> None:
+    def __init__(
+        self, channel: _Channel, control: socket.socket | None, limits: Limits, layers: tuple[str, ...]
+    ) -> None:
         self._channel = channel
         self._control = control
         self._limits = limits

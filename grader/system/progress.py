@@ -216,5 +216,3 @@ def _entry_is_sound(entry: Any) -> bool:
 
 def _now() -> str:
     return datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds")
-
-

@@ -25,7 +25,9 @@ def read_submission(path: Path) -> Submission:
         if path.is_dir():
             raise UsageError(f"{path} is a folder.", "Name the file in it: a .py file or a notebook.")
         if not path.exists():
-            raise UsageError(f"There is no file {path}.", "Check the name; the current folder counts for relative names.")
+            raise UsageError(
+                f"There is no file {path}.", "Check the name; the current folder counts for relative names."
+            )
         if not path.is_file():  # reading a pipe or a device may never end
             raise UsageError(f"{path} is no ordinary file.", "Name a .py file or a notebook.")
         size = path.stat().st_size

@@ -8,8 +8,8 @@ its control socket for jobs; a job is a datagram with the limits and one descrip
 """
 
 from __future__ import annotations
-
 import __future__ as future_statements
+
 import builtins
 import functools
 import gc
@@ -31,7 +31,9 @@ from grader.system import sandbox
 MESSAGE_LIMIT = 2000
 FRAMES_LIMIT = 20
 PLAIN_DTYPES = frozenset(wire.DTYPES)
-FUTURE_FLAGS = functools.reduce(operator.or_, (getattr(future_statements, name).compiler_flag for name in future_statements.all_feature_names))
+FUTURE_FLAGS = functools.reduce(
+    operator.or_, (getattr(future_statements, name).compiler_flag for name in future_statements.all_feature_names)
+)
 ENVIRONMENT = ("PATH", "LANG", "HOME", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -138,9 +140,7 @@ def serve_once(config: dict[str, Any]) -> None:
     output_bytes = limits.pop("output_bytes")
     without = frozenset(config["without"])
     os.chdir(config["scratch"])
-    layers = sandbox.enter_child(
-        limits, config["scratch"], config["readable"], [incoming, outgoing], without=without
-    )
+    layers = sandbox.enter_child(limits, config["scratch"], config["readable"], [incoming, outgoing], without=without)
     Child(_Descriptor(incoming, outgoing), layers, output_bytes).run()
 
 

@@ -70,7 +70,10 @@ def printed_files(sources: Sources) -> dict[str, bytes]:
 
 def exercise_table(course: Course, exercises: list[Exercise]) -> str:
     """The table of all exercises, as it stands in ``reading_path.md``."""
-    rows = ["| exercise | what you build | minutes | stretch | needs | points | milestone |", "|---|---|---|---|---|---|---|"]
+    rows = [
+        "| exercise | what you build | minutes | stretch | needs | points | milestone |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for exercise in exercises:
         core = [step for step in exercise.steps if not step.stretch]
         stretch = [step for step in exercise.steps if step.stretch]
@@ -250,7 +253,9 @@ def _committed(course: Course, path: Path) -> bytes | None:
     """The file as it was last committed, or None where git does not know it."""
     try:
         result = subprocess.run(
-            ["git", "-C", str(course.root), "show", f"HEAD:./{_relative(course, path)}"], capture_output=True, check=False
+            ["git", "-C", str(course.root), "show", f"HEAD:./{_relative(course, path)}"],
+            capture_output=True,
+            check=False,
         )
     except OSError:
         return None

@@ -227,7 +227,9 @@ def record_tape(sources: Sources, scope: Scope, server: Server, seed: int = PUBL
                 continue
             run = session.run_check(check, live.solution())
             if run.error is not None:
-                raise CourseError(f"The solution of {sources.exercise.name} fails its check {check.name!r}: {run.error!r}")
+                raise CourseError(
+                    f"The solution of {sources.exercise.name} fails its check {check.name!r}: {run.error!r}"
+                )
             wrong = {}
             for name in live.wrong:
                 answer = replay(live.variant(name), run.calls)

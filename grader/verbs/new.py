@@ -52,10 +52,7 @@ def files(name: str) -> dict[str, str]:
         "test_hidden.py": HIDDEN,
     }
     title = name.replace("_", " ").capitalize()
-    return {
-        file: text.lstrip("\n").replace("NAME", name).replace("TITLE", title)
-        for file, text in texts.items()
-    }
+    return {file: text.lstrip("\n").replace("NAME", name).replace("TITLE", title) for file, text in texts.items()}
 
 
 EXERCISE = """

@@ -292,7 +292,9 @@ class Session:
         if not all(hasattr(self.current, name) or name in parameters for name in names):
             runtestprotocol(check.item, nextitem=None, log=False)
             return
-        wanted = {name: parameters.get(name, getattr(self.current, name, None)) for name in check.item._fixtureinfo.argnames}
+        wanted = {
+            name: parameters.get(name, getattr(self.current, name, None)) for name in check.item._fixtureinfo.argnames
+        }
         try:
             check.item.obj(**wanted)
         except (Exception, pytest.skip.Exception) as error:
@@ -350,7 +352,9 @@ class Session:
         order = sorted(self.checks, key=lambda check: check.hidden)
         runs: dict[str, Run] = {}
         for check, following in zip(order, [*order[1:], None], strict=True):
-            subject.begin(self._script(check), self._script(following if following and following.hidden == check.hidden else None))
+            subject.begin(
+                self._script(check), self._script(following if following and following.hidden == check.hidden else None)
+            )
             runs[check.name] = run = self.run_check(check, subject)
             subject.note_printed(shown=not check.hidden)
             if check.name not in self._scripts and run.error is None and not check.untaped:

@@ -99,7 +99,9 @@ def verify(course: Course, names: Iterable[str] = (), *, full: bool = False, say
     return 0 if all(evidence.holds for evidence in everything) else 1
 
 
-def prove(course: Course, exercise: Exercise, *, full: bool = True, say: Say = lambda text: None, seeds: int = FRESH_SEEDS) -> Evidence:
+def prove(
+    course: Course, exercise: Exercise, *, full: bool = True, say: Say = lambda text: None, seeds: int = FRESH_SEEDS
+) -> Evidence:
     """All proofs for one exercise."""
     began = time.perf_counter()
     sources = Sources(course, exercise)
@@ -169,7 +171,12 @@ def _with_seed(sources: Sources, server: Server, seed: int, margins: list[Margin
             _every_hidden_check_fails(marks),
         ]
         if seed == PUBLISHED_SEED:
-            proofs += [_points(session), _told_apart(sources, tape), _silent(sources, tape), _rewrites(sources, session)]
+            proofs += [
+                _points(session),
+                _told_apart(sources, tape),
+                _silent(sources, tape),
+                _rewrites(sources, session),
+            ]
         _measure(marks, margins)
         return proofs
 
@@ -265,7 +272,9 @@ def _told_apart(sources: Sources, tape: Any) -> Proof:
 def _silent(sources: Sources, tape: Any) -> Proof:
     solution = list(tape.recorded())
     silent = [name for name in tape.wrong if all(map(_same_form, solution, tape.recorded(name)))]
-    proof = Proof("four fifths of the wrong variants raise nothing, shapes right", f"{len(silent)} of {len(tape.wrong)}")
+    proof = Proof(
+        "four fifths of the wrong variants raise nothing, shapes right", f"{len(silent)} of {len(tape.wrong)}"
+    )
     if len(silent) * 5 < len(tape.wrong) * 4:
         proof.problems.append("too many give themselves away: " + ", ".join(n for n in tape.wrong if n not in silent))
     return proof
@@ -301,7 +310,9 @@ def _rewrites(sources: Sources, session: Session) -> Proof:
             proof.problems.append(f"{path.name} is named after no wrong variant")
         elif names != {path.stem} or unnamed:
             shown = ", ".join(sorted(names)) or "nothing"
-            proof.problems.append(f"{path.name} is called {shown}" + (f"; unnamed in {unnamed[0]!r}" if unnamed else ""))
+            proof.problems.append(
+                f"{path.name} is called {shown}" + (f"; unnamed in {unnamed[0]!r}" if unnamed else "")
+            )
     return proof
 
 
@@ -409,7 +420,9 @@ def _tolerances(margins: list[Margin]) -> Proof:
     proof = Proof(f"tolerances lie {MARGIN:g} times off on both sides", f"{len(margins)} pairs of check and dtype")
     for row in margins:
         if row.needed * MARGIN > row.tolerance:
-            proof.problems.append(f"{row.check!r}, {row.dtype}: a right answer needs {row.needed:.1e} of {row.tolerance:.0e}")
+            proof.problems.append(
+                f"{row.check!r}, {row.dtype}: a right answer needs {row.needed:.1e} of {row.tolerance:.0e}"
+            )
         if row.nearest < row.tolerance * MARGIN:
             proof.problems.append(
                 f"{row.check!r}, {row.dtype}: {row.nearest_name} is off by {row.nearest:.1e}, allowed is {row.tolerance:.0e}"
@@ -428,7 +441,12 @@ def tolerance_page(everything: list[Evidence]) -> str:
         "",
     ]
     for evidence in everything:
-        out += [f"## {evidence.exercise.name}", "", "| check | dtype | needed | allowed | nearest wrong | which |", "|---|---|---|---|---|---|"]
+        out += [
+            f"## {evidence.exercise.name}",
+            "",
+            "| check | dtype | needed | allowed | nearest wrong | which |",
+            "|---|---|---|---|---|---|",
+        ]
         for row in sorted(evidence.margins, key=lambda row: (row.check, row.dtype)):
             nearest = _magnitude(row.nearest) if row.nearest_name else "–"
             out.append(
@@ -477,9 +495,13 @@ def _no_leak(sources: Sources) -> Proof:
             needles.append((f"the hidden check {node.name}", ast.get_source_segment(hidden, node) or ""))
             needles.append(("a hidden check's name", f"def {node.name}"))
     for variant in sources.variants:
-        needles += [(f"the edit of {variant.name}", text) for text in (*[edit.put for edit in variant.edits], variant.replace)]
+        needles += [
+            (f"the edit of {variant.name}", text) for text in (*[edit.put for edit in variant.edits], variant.replace)
+        ]
     allowed = _squeezed(sources.stub)
-    proof = Proof("no body, hidden check or variant's edit is handed out", f"{len(needles)} texts in {len(given)} files")
+    proof = Proof(
+        "no body, hidden check or variant's edit is handed out", f"{len(needles)} texts in {len(given)} files"
+    )
     for what, text in needles:
         needle = _squeezed(text)
         if len(needle) < 25 or needle in allowed:
@@ -501,7 +523,13 @@ def _same_as_nbgrader(sources: Sources) -> Proof:
         proof.seen = "not checked: nbgrader is not installed"
         return proof
     cell = new_code_cell(stub.with_markers(sources.solution, sources.exercise.blanked))
-    cell.metadata["nbgrader"] = {"solution": True, "grade": False, "locked": False, "schema_version": 3, "grade_id": "a"}
+    cell.metadata["nbgrader"] = {
+        "solution": True,
+        "grade": False,
+        "locked": False,
+        "schema_version": 3,
+        "grade_id": "a",
+    }
     clear = ClearSolutions()
     clear.code_stub = {"python": f"{stub.STUB_COMMENT}\n{stub.STUB_RAISE}"}
     cleared, _ = clear.preprocess(new_notebook(cells=[cell], metadata={"kernelspec": KERNEL}), {})
@@ -581,4 +609,3 @@ def _kept_files(course: Course, folder: Path) -> set[str]:
         folders[:] = [name for name in folders if not name.startswith((".", "__"))]
         found |= {Path(parent, name).relative_to(folder).as_posix() for name in files if ".bak-" not in name}
     return found
-

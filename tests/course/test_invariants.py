@@ -205,8 +205,8 @@ def test_the_table_of_tolerances_says_what_the_exercises_say():
 
 
 def test_a_row_that_contradicts_its_exercise_is_found():
-    page = "# Tolerances\n\n## toy\n\n| check | dtype | needed | allowed | nearest wrong | which |\n|---|---|---|---|---|---|"
-    page += "\n"
+    page = "# Tolerances\n\n## toy\n\n| check | dtype | needed | allowed | nearest wrong | which |\n"
+    page += "|---|---|---|---|---|---|\n"
     page += "| one holds | float32 | 1e-07 | 2e-05 | 1e-01 | too_small |\n| two holds | float64 | 0 | 1e-09 | – | – |\n"
     found = rows(page)["toy"]
     table = {"float64": 1e-9, "float32": 2e-5}

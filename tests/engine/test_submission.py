@@ -112,7 +112,8 @@ def test_bytes_that_are_no_text_are_a_submission_with_a_problem(name, data, prob
 
     read = read_submission(tmp_path / name)
 
-    assert (read.name, read.cells, read.problem) == (name, (), problem)
+    assert (read.name, read.cells) == (name, ())
+    assert read.problem.startswith(problem)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_a_digest_depends_on_everything_in_a_call():
     ]  # fmt: skip
 
     assert len({digest(call) for call in calls}) == len(calls)
-    assert digest(Call("f", (np.ones((2, 3)).T,))) == digest(Call("f", (np.ones((3, 2)),)))
+    assert digest(Call("f", (np.ones((4, 3))[::2],))) == digest(Call("f", (np.ones((2, 3)),)))
 
 
 def test_a_fingerprint_depends_on_every_text_and_where_it_ends():
