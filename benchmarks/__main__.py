@@ -87,8 +87,8 @@ def _table(floor: Floor, rows: Sequence[Row]) -> str:
         "# What was measured",
         "",
         "Written by `make bench`: medians of one run, milliseconds at the speed of a machine that starts Python with numpy in "
-        f"{floor.reference:.0f} ms (this one: {floor.fresh:.0f} ms). The floor, from a warm process and with all layers of isolation, for a "
-        f"file and 40 calls: {floor.warm:.1f} ms here.",
+        f"{floor.reference:.0f} ms (this one: {floor.fresh:.0f} ms). The floor, from a warm process and with all layers of "
+        f"isolation, for a file and 40 calls: {floor.warm:.1f} ms here.",
         "",
         "| claim | measured | allowed | | |",
         "|---|---|---|---|---|",

@@ -133,11 +133,9 @@ class Installer:
         status, _ = self.run([self.clone.python, "-c", "import pip"], self.clone.root)
         if status == 0:
             return
-        if self.uv:
-            command = [self.uv, "pip", "install", "--python", self.clone.python, "pip"]
-        else:
-            command = [self.clone.python, "-m", "ensurepip"]
-        status, output = self.run(command, self.clone.root)
+        by_uv = [self.uv, "pip", "install", "--python", self.clone.python, "pip"]
+        by_python = [self.clone.python, "-m", "ensurepip"]
+        status, output = self.run(by_uv if self.uv else by_python, self.clone.root)
         if status:
             raise Problem("There is no pip in .venv and none could be added.\n" + excerpt(output))
 

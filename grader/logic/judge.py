@@ -79,7 +79,7 @@ def _compare(
             if found:
                 return found
         return None
-    if isinstance(expected, (np.ndarray, np.generic)) or isinstance(expected, (bool, int, float, complex)):
+    if isinstance(expected, (np.ndarray, np.generic, bool, int, float, complex)):
         return _compare_numbers(got, expected, tolerances, dtypes, tolerance, where)
     if type(got) is not type(expected) or got != expected:
         kind: Kind = "value" if type(got) is type(expected) else "type"

@@ -323,7 +323,7 @@ def main() -> None:
         try:
             result = example()
         except NotImplementedError:
-            print(f"\nnext: step {step} of the task; then run this file again")
+            print(f"\nnext: step {step} of the task; then run this again")
             return
         if isinstance(result, dict):
             result = [f"{value:<12.6g} {name}" for name, value in result.items()]

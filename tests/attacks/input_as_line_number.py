@@ -1,5 +1,6 @@
 # expect: status=failed score=0 leaks=nothing
-"""The question is the number of the line in which it fails: code is compiled that has so many lines. (A line that is in the file may be told.)"""
+"""The question is the number of the line in which it fails: code is compiled that has so many lines.
+(A line that is in the file may be told.)"""
 
 
 def softmax(x, axis=-1):
