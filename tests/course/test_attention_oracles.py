@@ -489,4 +489,4 @@ def test_the_file_says_what_comes_next(monkeypatch, capsys, written):
     printed = capsys.readouterr().out.splitlines()
     steps = ["softmax", "weights", "causal", "attention", "why", "why", "backward"]
     assert printed[1:3] == ["[0.66976155 0.33023845]", "[1.6604769 2.6604769]"]
-    assert printed[-1] == f"next: step {steps[written]} of the task; then run this file again"
+    assert printed[-1] == f"next: step {steps[written]} of the task; then run this again"
