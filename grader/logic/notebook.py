@@ -23,7 +23,7 @@ _MAGIC_LINE = re.compile(
             | get_ipython\(\)\.                              # the same, as Jupyter exports it
             | [A-Za-z_][\w., \[\]]*=\s*(?:![^=]|%[A-Za-z])  # name = !command, name = %magic
             | \?{1,2}\s*[%\w]                               # ?name
-            | [%A-Za-z_][\w.*\[\]'"]*\?{1,2}\s*;?\s*$       # name?
+            | [%A-Za-z_][\w.*\[\]'"]*\?{1,2}[\s;]*$         # name?
         )""",
     re.VERBOSE,
 )

@@ -74,11 +74,12 @@ def is_untouched(source: str, stub: str) -> bool:
     """Whether the source still says what the stub says.
 
     Comments, formatting, docstrings, the order of top-level statements and ``if __name__ == "__main__"`` blocks
-    do not count, so the cells of an untouched notebook are untouched too. A source that does not parse is touched.
+    do not count, so the cells of an untouched notebook are untouched too. A source that does not parse, or is nested
+    too deep to be compared, is touched.
     """
     try:
         return _statements(source) == _statements(stub)
-    except SyntaxError:
+    except (SyntaxError, RecursionError):
         return False
 
 

@@ -53,6 +53,7 @@ def parse_variants(toml_data: dict[str, Any]) -> tuple[list[Variant], list[Equiv
     return variants, equivalents
 
 
+@lru_cache(maxsize=1024)
 def apply(source: str, variant: Variant) -> str:
     """The solution as the variant has it.
 

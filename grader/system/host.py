@@ -369,7 +369,9 @@ class _PipeChannel(_Channel):
         self._buffer = bytearray()
         self._closed = False
         self._news = threading.Condition()
-        threading.Thread(target=self._pump, daemon=True).start()
+        self._given_up = False
+        self._pumping = threading.Thread(target=self._pump, daemon=True)
+        self._pumping.start()
 
     def _pump(self) -> None:
         assert self._process.stdout is not None
@@ -383,10 +385,10 @@ class _PipeChannel(_Channel):
                 self._buffer += piece
                 self._closed = not piece
                 self._news.notify()
-                while len(self._buffer) > wire.MAX_FRAME and not self._closed:
+                while len(self._buffer) > wire.MAX_FRAME and not self._given_up:
                     self._news.wait()
-            if not piece:
-                return
+                if not piece or self._given_up:
+                    return
 
     def send(self, data: bytes, deadline: float) -> None:
         assert self._process.stdin is not None
@@ -414,7 +416,13 @@ class _PipeChannel(_Channel):
         if self._process.poll() is None:
             _kill_group(self._process)
         status = self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
+        with self._news:
+            self._given_up = True
+            self._news.notify()
+        self._pumping.join(LINGER_SECONDS)
+        # A descriptor that the thread may still read must stay open: its number could go to the next worker's pipe.
+        done = [self._process.stdin] if self._pumping.is_alive() else [self._process.stdin, self._process.stdout]
+        for stream in done:
             with contextlib.suppress(OSError):
                 stream.close() if stream else None
         shutil.rmtree(self._scratch, ignore_errors=True)

@@ -94,7 +94,7 @@ def _packages() -> Iterator[Finding]:
     for extra, purpose in EXTRAS.items():
         lacking = [name for name in extras.get(extra, {}) if not _holds(name, extras[extra][name])]
         if lacking:
-            yield Finding("extra", f"{extra} is not whole ({', '.join(lacking)}): {purpose}")
+            yield Finding("extra", f"{extra} is not installed ({', '.join(lacking)}): {purpose}")
         elif extra in extras:
             yield Finding("extra", f"{extra} is there: {purpose}")
     partial = [extra for extra in EXTRAS if any(not _holds(name, low) for name, low in extras.get(extra, {}).items())]
@@ -203,7 +203,7 @@ def _unprinted(course: Course) -> str:
 def _data() -> Finding:
     named = os.environ.get("GRADER_DATA")
     if not named:
-        return Finding("data", "GRADER_DATA is not set: what needs data downloads it to your cache")
+        return Finding("data", "GRADER_DATA is not set; no exercise of this release needs data")
     if not Path(named).is_dir():
         return Finding("data", f"GRADER_DATA names {named}, which is no folder", "Set it to the folder of data files.")
     count = sum(1 for path in Path(named).iterdir() if path.is_file())

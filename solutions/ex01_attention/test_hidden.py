@@ -215,9 +215,11 @@ def test_weights_keep_their_dtype_whatever_the_precision_of_the_mask(student, re
 
 @pytest.mark.step("masks")
 @pytest.mark.points(0.5)
-def test_weights_refuse_masks_of_other_kinds_and_shapes(student, draw):
+def test_weights_refuse_masks_of_other_kinds_and_shapes(student, reference, draw):
     q, k = draw(2, 4, 6), draw(2, 5, 6)
+    fitting = np.tri(4, 5, dtype=bool)
 
+    assert_close(student.attention_weights(q, k, fitting), reference.attention_weights(q, k, fitting))
     for dtype in ("int64", "uint8"):
         assert_raises(TypeError, student.attention_weights, q, k, np.tri(4, 5, dtype=dtype))
     for shape in [(4, 6), (5, 4), (3, 4, 5), (6,)]:

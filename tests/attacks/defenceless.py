@@ -199,7 +199,9 @@ def _checks(numpy):
 
     def of_refusal(student):
         try:
-            got = _function(student, "attention_weights")(numpy.ones((2, 3)), numpy.ones((4, 3)), numpy.ones((2, 4), int))
+            got = _function(student, "attention_weights")(
+                numpy.ones((2, 3)), numpy.ones((4, 3)), numpy.ones((2, 4), int)
+            )
         except TypeError:
             return "an integer mask", True, True
         return "an integer mask", got, "a TypeError"

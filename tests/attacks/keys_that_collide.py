@@ -9,7 +9,9 @@ STEP, COUNT = (1 << 61) - 1, 40_000
 
 
 def ours():
-    entries = b"".join(b"i" + struct.pack(">I", len(text)) + text + b"N" for text in (b"%d" % (STEP * n) for n in range(COUNT)))
+    entries = b"".join(
+        b"i" + struct.pack(">I", len(text)) + text + b"N" for text in (b"%d" % (STEP * n) for n in range(COUNT))
+    )
     body = b"t\0\0\0\2s\0\0\0\5valued" + struct.pack(">I", COUNT) + entries
     return struct.pack(">Q", len(body)) + body
 

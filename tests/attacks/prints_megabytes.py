@@ -1,7 +1,6 @@
 # expect: status=failed score=0
 """Prints until somebody's memory, disk or patience ends."""
 
-
 for _ in range(200):
     print("x" * 65536)
 

@@ -16,7 +16,9 @@ def search():
     for start in dict.fromkeys(starts):
         for folder, folders, files in os.walk(start):
             looked += 1
-            folders[:] = [name for name in folders if name not in ("proc", "sys", "usr", "lib", "lib64", "site-packages")]
+            folders[:] = [
+                name for name in folders if name not in ("proc", "sys", "usr", "lib", "lib64", "site-packages")
+            ]
             if folder.count("/") > 6 or looked > 200:
                 break
             for name in files:

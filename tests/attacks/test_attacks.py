@@ -12,7 +12,9 @@ that is expected of the real grader):
 - `test_an_attack_takes_little_time`: no attack holds the grader up for longer than the limits that it is graded under.
 - `test_files_beside_the_submission_are_not_used`: the command line, run in the submission's own folder, imports nothing there.
 - `test_a_worker_that_does_not_read_is_given_up`, `test_odd_answers_are_judged`: the border holds where no file shows it.
-- `test_it_is_an_attack`: each one fools, robs or stops the grader without defences in `defenceless.py`.
+- `test_it_is_an_attack`: each one fools, robs or stops the grader without defences in `defenceless.py`, which gives honest
+  work what it deserves (`test_the_defenceless_grader_is_right_about_honest_work`); and whoever looks for secrets here finds them
+  where they stand (`test_a_secret_is_found_where_it_stands`).
 
 What it does not defend against, by design:
 
@@ -220,7 +222,13 @@ def _attack_once(source: str, folder: Path, solution: str, seconds: float = NAIV
         (folder / name).write_text(text, encoding="utf-8")
     known = Secrets([f"secret-{secrets.token_hex(8)}", *TEXTS])
     told, verdict = folder.with_suffix(".told"), folder.with_suffix(".verdict")
-    environment = {**os.environ, KEY: known.texts[0], "SECRETS": str(told), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        KEY: known.texts[0],
+        "SECRETS": str(told),
+        "PYTHONPATH": str(ROOT),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     command = [sys.executable, str(HERE / "defenceless.py"), str(folder), str(verdict)]
     if folder.name in NEEDS_PID_NAMESPACE:
         command = [sys.executable, "-c", IN_A_PID_NAMESPACE, *command]
@@ -438,7 +446,15 @@ def test_no_secret_comes_out(results: Results, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [repr, "{:.3f}".format, "{:.4f}".format, "{:.6g}".format, lambda x: str(int(abs(x) * 512)), lambda x: f"|{x:12.8f}"]
+    "form",
+    [
+        repr,
+        "{:.3f}".format,
+        "{:.4f}".format,
+        "{:.6g}".format,
+        lambda x: str(int(abs(x) * 512)),
+        lambda x: f"|{x:12.8f}",
+    ],
 )
 def test_a_secret_is_found_where_it_stands(form: Any) -> None:
     known = Secrets(["secret-1"])
@@ -446,9 +462,13 @@ def test_a_secret_is_found_where_it_stands(form: Any) -> None:
     known.add([{"q": rows}, (5, 421)])
 
     assert known.found_in(f"before 1.5 [{' '.join(map(form, rows[0].tolist()))}] after 3")
-    assert known.found_in("in bytes: " + rows.tobytes().hex()) and known.found_in("in bytes: " + rows.astype("f4").tobytes().hex())
+    assert known.found_in("in bytes: " + rows.tobytes().hex()) and known.found_in(
+        "in bytes: " + rows.astype("f4").tobytes().hex()
+    )
     assert known.found_in("xxsecret-1xx") and known.whole_in("with 10421 more") == [421]
-    assert not known.found_in("0.591796875 -1.705078125 10001.17578125 and shape (3, 4, 5), float64, 2 of 7 points, 0.125 0.250")
+    assert not known.found_in(
+        "0.591796875 -1.705078125 10001.17578125 and shape (3, 4, 5), float64, 2 of 7 points, 0.125 0.250"
+    )
     assert not known.whole_in("5 of 42 numbers, line 14210")
 
 
@@ -503,10 +523,22 @@ def test_files_beside_the_submission_are_not_used(name: str, tmp_path: Path) -> 
     source = (HERE / f"{name}.py").read_text(encoding="utf-8")
     for other, text in {"attention.py": source, **beside(source)}.items():
         (tmp_path / other).write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "grader", "check", "attention", "--public", "--submission", "attention.py", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "grader",
+        "check",
+        "attention",
+        "--public",
+        "--submission",
+        "attention.py",
+        "--json",
+    ]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
 
-    found = subprocess.run(command, cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60)
+    found = subprocess.run(
+        command, cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, timeout=60
+    )
 
     assert json.loads(found.stdout)["score"] == 0, found.stderr.decode()
     assert {other.name for other in tmp_path.iterdir()} == {"attention.py", *beside(source)}

@@ -37,7 +37,7 @@ def test_a_missing_package_of_the_core_is_exit_code_two_with_one_command(examine
 
     assert code == 2
     assert "no-such-package missing" in text
-    assert "pip install" in text
+    assert "pip install" in text or "tools/bootstrap.py" in text  # whichever set this interpreter up
     assert "Grading does not work here: packages." in text
 
 
@@ -54,7 +54,7 @@ def test_missing_extras_are_named_with_one_command_and_stop_nothing(examined, mo
     code, text = examined()
 
     assert code == 0
-    assert "torch is not whole (no-such-torch)" in text
+    assert "torch is not installed (no-such-torch)" in text
     assert "[torch,plots]" in text or "torch plots" in text
 
 

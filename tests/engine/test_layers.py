@@ -101,4 +101,4 @@ def test_grading_a_numpy_exercise_imports_no_torch(toy):
     grade = "from grader.shell.commands import run\nassert run(['check', 'counter', '--as', 'least_common']) == 1"
 
     assert attempted(grade, toy) == "[]"
-    assert attempted("try:\n    import torch\nexcept ImportError:\n    pass", toy) == "['torch']"
+    assert attempted("try:\n    import torch\nexcept ImportError:\n    pass", toy).startswith("['torch'")

@@ -44,7 +44,9 @@ def same(one: Any, other: Any) -> bool:
 # ---------------------------------------------------------------- there and back
 
 
-@pytest.mark.parametrize("lie", [(1, True), (1, 1.0), ([1], (1,)), (0.0, -0.0), (np.zeros(2), np.zeros(2, "f4")), ({1: 2}, {1: 3})])
+@pytest.mark.parametrize(
+    "lie", [(1, True), (1, 1.0), ([1], (1,)), (0.0, -0.0), (np.zeros(2), np.zeros(2, "f4")), ({1: 2}, {1: 3})]
+)
 def test_the_comparison_in_this_file_sees_a_difference(lie: tuple[Any, Any]) -> None:
     assert not same(*lie)
 
@@ -135,7 +137,12 @@ SIZE = struct.Struct(">I").pack
 
 
 def _array(code: int, *shape: int, raw: bytes = b"", tag: bytes = b"a", dimensions: int | None = None) -> bytes:
-    return tag + bytes([code, len(shape) if dimensions is None else dimensions]) + struct.pack(f">{len(shape)}Q", *shape) + raw
+    return (
+        tag
+        + bytes([code, len(shape) if dimensions is None else dimensions])
+        + struct.pack(f">{len(shape)}Q", *shape)
+        + raw
+    )
 
 
 MALFORMED = {
@@ -271,8 +278,13 @@ def test_random_bytes_are_refused_or_plain() -> None:
 def test_mutated_frames_are_refused_or_plain() -> None:
     draw = random.Random(20_001)
     originals = [encode(value) for value in PLAIN]
-    originals += [encode([np.arange(6.0).reshape(shape), {"k": np.float32(1)}, "t", 5]) for shape in [(6,), (2, 3), (1, 6, 1)]]
-    originals += [encode({1: np.zeros((2, 0, 3)), (1, 2): True, np.int8(3): b"x"}), encode(("value", np.eye(3), [np.ones(2)]))]
+    originals += [
+        encode([np.arange(6.0).reshape(shape), {"k": np.float32(1)}, "t", 5]) for shape in [(6,), (2, 3), (1, 6, 1)]
+    ]
+    originals += [
+        encode({1: np.zeros((2, 0, 3)), (1, 2): True, np.int8(3): b"x"}),
+        encode(("value", np.eye(3), [np.ones(2)])),
+    ]
 
     refused = 0
     for _ in range(10_000):
