@@ -98,7 +98,7 @@ def _compare_numbers(
     if mine.shape != theirs.shape:
         return Finding("shape", expected, got, where)
     wanted = np.dtype(dtype) if dtype is not None else theirs.dtype
-    if (not a_number and mine.dtype != wanted) or (a_number and (mine.dtype.kind == "b") != (wanted.kind == "b")):
+    if (not a_number and mine.dtype != wanted) or (a_number and not _kinds_agree(mine.dtype, wanted)):
         return Finding("dtype", np.empty(0, wanted), got, where)
     allowed = tolerance_for(wanted, tolerances) if tolerance is None else tolerance
     bad, scale = wrong_elements(mine, theirs, allowed)
@@ -112,6 +112,11 @@ def _compare_numbers(
     if mine.dtype.kind in "fc" and not np.isfinite(mine[bad]).all() and np.isnan(mine[index]):
         finding.kind = "nan"
     return finding
+
+
+def _kinds_agree(came: np.dtype, wanted: np.dtype) -> bool:
+    """Whether one number may stand for another: truth values are no numbers, and a real number has no imaginary part."""
+    return (came.kind == "b") == (wanted.kind == "b") and (came.kind != "c" or wanted.kind == "c")
 
 
 def as_array(value: Any) -> np.ndarray:

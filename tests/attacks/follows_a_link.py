@@ -5,7 +5,7 @@ import dataclasses
 
 sys = dataclasses.sys
 os = sys.modules["os"]
-TARGETS = ["solution.py", "/work/main/solutions/ex01_attention/attention.py", "/etc/passwd", "../../proc/self/environ"]
+TARGETS = ["solution.py", "/srv/course/solutions/attention.py", "/etc/passwd", "../../proc/self/environ"]
 
 for number, target in enumerate(TARGETS):
     for link in (os.symlink, os.link):

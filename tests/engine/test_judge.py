@@ -333,3 +333,10 @@ def test_different_answers_do_not_agree(mine, theirs):
 )
 def test_whether_finite_numbers_differ(mine, theirs, differ):
     assert differ_in_numbers(mine, theirs) is differ
+
+
+def test_a_complex_number_is_no_real_one():
+    expected = 64.0
+
+    assert compare(64 + 0j, expected, {"float64": 1e-9}).kind == "dtype"
+    assert compare(64, expected, {"float64": 1e-9}) is None
