@@ -83,27 +83,6 @@ def is_untouched(source: str, stub: str) -> bool:
         return False
 
 
-def untouched_functions(source: str, stub: str, blanked: Sequence[str]) -> list[str]:
-    """Those of ``blanked`` that the source defines but whose body is still to be written, in their order.
-
-    A body is to be written when, docstring aside, it is empty, ``pass``, ``...``, ``raise NotImplementedError``
-    (with or without a message) or the stub's. The last definition of a name counts, an assignment too. A name that the
-    source does not define at all is missing, not untouched. A source that does not parse gives an empty list.
-    """
-    try:
-        tree = without_docstrings(parse(source))
-    except SyntaxError:
-        return []
-    last = dict(_bindings(tree.body))
-    given = dict(definitions(without_docstrings(parse(stub))))
-    return [
-        name
-        for name in blanked
-        if isinstance(node := last.get(name), FUNCTIONS)
-        and (_is_blank(node.body) or (name in given and _same(node.body, given[name].body)))
-    ]
-
-
 def parse(source: str) -> ast.Module:
     """The syntax tree, without warnings; SyntaxError whatever keeps the source from being one."""
     with warnings.catch_warnings():
@@ -210,46 +189,3 @@ def _width(line: str) -> int:
 def _statements(source: str) -> Counter[str]:
     tree = without_docstrings(parse(source))
     return Counter(ast.dump(node) for node in tree.body if not is_main_block(node))
-
-
-def _is_blank(body: list[ast.stmt]) -> bool:
-    return all(_says_nothing(statement) for statement in body)
-
-
-def _says_nothing(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Raise) and statement.exc is not None:
-        error = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
-        return isinstance(error, ast.Name) and error.id == "NotImplementedError"
-    is_constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return is_constant or isinstance(statement, ast.Pass)
-
-
-def _same(body: list[ast.stmt], other: list[ast.stmt]) -> bool:
-    return [ast.dump(node) for node in body] == [ast.dump(node) for node in other]
-
-
-def _bindings(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
-    """What gives names a meaning, (name, node) in order of the text; blocks of ``if``, ``try`` and the like too."""
-    for node in body:
-        if isinstance(node, FUNCTIONS):
-            yield prefix + node.name, node
-        elif isinstance(node, ast.ClassDef):
-            yield prefix + node.name, node
-            yield from _bindings(node.body, f"{prefix}{node.name}.")
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            for alias in node.names:
-                yield prefix + (alias.asname or alias.name), node
-        else:
-            yield from _bindings_of_other(node, prefix)
-
-
-def _bindings_of_other(node: ast.stmt, prefix: str) -> Iterator[tuple[str, ast.AST]]:
-    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
-    for target in targets:
-        for part in ast.walk(target) if target is not None else ():
-            if isinstance(part, (ast.Name, ast.Attribute)) and isinstance(part.ctx, ast.Store):
-                yield prefix + ast.unparse(part), node
-    for field in ("body", "orelse", "finalbody"):
-        yield from _bindings(getattr(node, field, []), prefix)
-    for handler in getattr(node, "handlers", []):
-        yield from _bindings(handler.body, prefix)

@@ -64,10 +64,6 @@ class Exercise:
         """Every function or method (``Class.method``) whose body the learner writes, in order of the steps."""
         return tuple(name for step in self.steps for name in step.functions)
 
-    def step_of(self, function: str) -> Step | None:
-        """The step that a blanked function belongs to."""
-        return next((step for step in self.steps if function in step.functions), None)
-
 
 @dataclass(frozen=True)
 class Cell:

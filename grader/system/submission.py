@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import codecs
 import json
-import warnings
 from pathlib import Path
 
 from grader.logic.notebook import cells_of
@@ -63,16 +61,3 @@ def _notebook(name: str, text: str) -> Submission:
         return Submission(name, (), f"The notebook cannot be read. {said}")
     except RecursionError:
         return Submission(name, (), "The notebook cannot be read. It is nested too deep.")
-
-
-def syntax_problem(source: str) -> tuple[int, str] | None:
-    """Line and message of the first syntax error, or None."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(source)
-    except SyntaxError as error:
-        return error.lineno or 0, error.msg
-    except (ValueError, RecursionError, MemoryError) as error:
-        return 0, str(error) or "the file is nested too deep"
-    return None

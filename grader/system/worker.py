@@ -177,12 +177,11 @@ class _Descriptor:
 
 
 class _Printed(io.TextIOBase):
-    """Stands in for standard output: sends what is printed as frames, up to a limit, and counts the rest."""
+    """Stands in for standard output: sends what is printed as frames, up to a limit."""
 
     def __init__(self, channel: _Descriptor, limit: int) -> None:
         self.channel = channel
         self.left = limit
-        self.dropped = 0
         self.pending: list[str] = []
         self.pending_length = 0
 
@@ -192,7 +191,6 @@ class _Printed(io.TextIOBase):
     def write(self, text: str) -> int:
         kept = text[: self.left]
         self.left -= len(kept)
-        self.dropped += len(text) - len(kept)
         if kept:
             self.pending.append(kept)
             self.pending_length += len(kept)

@@ -12,7 +12,7 @@ import pytest
 from grader.model.errors import UsageError
 from grader.model.types import Cell
 from grader.system import submission
-from grader.system.submission import parse_submission, read_submission, syntax_problem
+from grader.system.submission import parse_submission, read_submission
 
 SOURCE = "def f():\n    return 'ü'\n"
 
@@ -190,18 +190,3 @@ def test_the_ending_decides_what_a_file_is():
 
 
 # ---------------------------------------------------------------- syntax
-
-
-@pytest.mark.parametrize(
-    ("source", "line"), [("x = 1\ndef f(:\n", 2), ("x = 'a\n", 1), ("(" * 500, None), ("x = 1\0", None), ("  x\n", 1)]
-)
-def test_the_first_syntax_error_has_a_line_and_a_message(source, line):
-    found = syntax_problem(source)
-
-    assert found is not None
-    assert found[1]
-    assert line is None or found[0] == line
-
-
-def test_valid_python_has_no_syntax_problem():
-    assert syntax_problem("x = '\\d'\nx is 1\n") is None  # warnings are no errors
