@@ -1,5 +1,20 @@
-"""What a check file imports: the assertions. The fixtures ``student``, ``reference``, ``draw`` and ``rng`` come by name."""
+"""What a check file imports. The fixtures ``student``, ``reference``, ``draw`` and ``rng`` come by name."""
 
+from grader.logic.asking import cast, gradients_of, parameter_count, set_weights, through, weights_of
 from grader.logic.asserting import assert_close, assert_raises, assert_that, assert_unchanged
+from grader.logic.tensors import Tensor, tensor
 
-__all__ = ["assert_close", "assert_raises", "assert_that", "assert_unchanged"]
+__all__ = [
+    "Tensor",
+    "assert_close",
+    "assert_raises",
+    "assert_that",
+    "assert_unchanged",
+    "cast",
+    "gradients_of",
+    "parameter_count",
+    "set_weights",
+    "tensor",
+    "through",
+    "weights_of",
+]

@@ -74,7 +74,7 @@ def _says_something(item: Evidence) -> bool:
 
 
 def _real_error(outcome: Outcome) -> bool:
-    return isinstance(outcome, Raised) and not outcome.is_a("NotImplementedError")
+    return isinstance(outcome, Raised) and not outcome.is_unwritten
 
 
 class _Matcher:
@@ -148,9 +148,9 @@ def _credible(number: int, names: list[str], matcher: _Matcher) -> list[str]:
     """
     if not names or _has_wrong_numbers(number, matcher):
         return names
-    functions = {call.name for call in matcher.evidence[number].calls}
+    functions = {call.function for call in matcher.evidence[number].calls}
     for other, item in enumerate(matcher.evidence):
-        if not item.failed and not functions.isdisjoint(call.name for call in item.calls):
+        if not item.failed and not functions.isdisjoint(call.function for call in item.calls):
             names = matcher.explaining(other, names)
     return names
 

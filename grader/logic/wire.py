@@ -1,8 +1,8 @@
 """What crosses the border between grader and worker: frames of plain data, and nothing else.
 
 A frame is a length (8 bytes, big endian) and one encoded value. A value is None, a boolean, a number, a string,
-bytes, a list, tuple or dict of values, a numpy array or number as raw bytes with dtype and shape, or a
-`Handle`: the number of an object that stays on the other side. There is no way to write down anything that runs.
+bytes, a list, tuple or dict of values, a numpy array or number as raw bytes with dtype and shape, a `Tensor` as the same,
+or a `Handle`: the number of an object that stays on the other side. There is no way to write down anything that runs.
 
 The decoder trusts nothing: every length is compared with what is really there before a byte is read, dtypes come
 from a fixed list, depth and the count of values are bounded.
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from grader.logic.tensors import BFLOAT16, Tensor
 from grader.model.errors import WireError
 
 LENGTH = struct.Struct(">Q")
@@ -98,6 +99,8 @@ def _encode(value: Any, put: Any, depth: int) -> None:
     kind = type(value)
     if kind is np.ndarray:
         _encode_array(value, put, b"a")
+    elif kind is Tensor:
+        _encode_array(value.raw, put, b"x" if value.dtype == BFLOAT16 else b"y")
     elif value is None:
         put(b"N")
     elif kind is bool:
@@ -255,9 +258,23 @@ class _Reader:
         return np.frombuffer(raw, dtype=dtype).reshape(shape, order=order).copy(order)
 
 
+def _bfloat16(reader: _Reader) -> Tensor:
+    bits = reader.array()
+    if bits.dtype != np.uint16:
+        raise WireError("the bits of bfloat16 numbers are not uint16")
+    return Tensor(bits, BFLOAT16)
+
+
+def _tensor(reader: _Reader) -> Tensor:
+    array = reader.array()
+    return Tensor(array, array.dtype.name)
+
+
 _READERS: dict[int, Callable[[_Reader, int], Any]] = {
     ord("a"): lambda reader, depth: reader.array(),
     ord("g"): lambda reader, depth: reader.number(),
+    ord("x"): lambda reader, depth: _bfloat16(reader),
+    ord("y"): lambda reader, depth: _tensor(reader),
     ord("N"): lambda reader, depth: None,
     ord("T"): lambda reader, depth: True,
     ord("F"): lambda reader, depth: False,

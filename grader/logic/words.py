@@ -18,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from grader.logic import signatures
 from grader.logic.asserting import StudentFailure
 from grader.logic.judge import Finding, as_array
 from grader.logic.patterns import name_pattern
+from grader.logic.tensors import Tensor, dtype_name
 from grader.logic.wire import Handle
 from grader.model.types import Call, Cell, Died, Exercise, Raised, Submission
 
@@ -37,6 +39,14 @@ PLAIN_TYPES = {
     "NoneType", "bool", "int", "float", "complex", "str", "bytes", "list", "tuple", "dict", "ndarray",
     "set", "frozenset", "generator", "function", "method", "map", "zip", "range", "matrix", "MaskedArray",
 }  # fmt: skip
+ARRAYS = (np.ndarray, Tensor)
+OF_MODULES = {
+    "weights": "the weights of {}, by name",
+    "set_weights": "{} with these weights, by name",
+    "count": "how many weights {} trains",
+    "cast": "{} in another dtype",
+}
+PHRASES = {"gradients": "gradients of {}", "get": "the attribute {}", "set": "to set {}"}
 Rows = list[tuple[str, str]]
 
 
@@ -133,16 +143,17 @@ class Texts:
         """For a call that gave no answer."""
         call, outcome = failure.call, failure.outcome
         if isinstance(outcome, Died):
-            return lines(("asked", self.asked(call, hidden)), ("problem", self._death(outcome, call.name, hidden)))
-        if outcome.is_a("NotImplementedError"):
+            return lines(("asked", self.asked(call, hidden)), ("problem", self._death(outcome, call.function, hidden)))
+        if outcome.is_unwritten:
             return lines(("to do", f"{self._unwritten(outcome, call, hidden)} is not written yet."))
-        if not outcome.frames and outcome.is_a("AttributeError") and not call.target and call.name not in loaded.names:
-            return lines(("problem", self._missing(call.name, loaded.names)))
+        wanted = next((name for name in signatures.used_by(call) if name not in loaded.names), "")
+        if not outcome.frames and outcome.is_a("AttributeError") and wanted:
+            return lines(("problem", self._missing(wanted, loaded.names)))
         rows = [("asked", self.asked(call, hidden))]
         if not outcome.frames and outcome.is_a("TypeError") and "argument" in outcome.message:
             rows += self._signature(call, outcome, submission, hidden)
         else:
-            rows.append(("problem", self._what_happened(outcome, call.name, submission, hidden)))
+            rows.append(("problem", self._what_happened(outcome, call.function, submission, hidden)))
             rows.append(("where", self._place(outcome, submission, hidden)))
         return lines(*rows, *self._looks_like(ideas))
 
@@ -153,15 +164,18 @@ class Texts:
 
     def asked(self, call: Call, hidden: bool) -> str:
         """A call with the names of its arguments, and what they are: shapes, and the numbers where they are few."""
-        names = self.parameters.get(call.name, [])
-        given = [(names[at] if at < len(names) else "", value, False) for at, value in enumerate(call.args)]
+        if call.kind in OF_MODULES:
+            return OF_MODULES[call.kind].format(call.made_by)
+        names = signatures.of_call(call, self.parameters)
+        args = call.args[1:] if call.kind == "gradients" else call.args  # the first is not handed on
+        given = [(names[at] if at < len(names) else "", value, False) for at, value in enumerate(args)]
         given += [(name, value, True) for name, value in call.kwargs.items()]
         shown: list[str] = []
-        large: list[tuple[str, np.ndarray]] = []
+        large: list[tuple[str, Any]] = []
         small: list[str] = []
         for name, value, by_keyword in given:
-            if isinstance(value, np.ndarray) and value.ndim:
-                label = name or "array"
+            if isinstance(value, ARRAYS) and value.ndim:
+                label = name or ("tensor" if isinstance(value, Tensor) else "array")
                 shown.append(f"{label}={label}" if by_keyword else label)
                 if not hidden and 0 < value.size <= SMALL:
                     small.append(f"  {label} = {_listed(value)}")
@@ -172,13 +186,13 @@ class Texts:
             else:
                 text = _short(value, hidden)
                 shown.append(f"{name}={text}" if name and (by_keyword or _is_scalar(value)) else text)
-        function = call.name if call.kind == "call" else f"{call.kind} {call.name}"
-        first = "   ".join([f"{function}({', '.join(shown)})", *_shapes_of(large)])
+        asked = PHRASES.get(call.kind, "{}").format(f"{call.function}({', '.join(shown)})")
+        first = "   ".join([asked, *_shapes_of(large)])
         return "\n".join([first, *small])
 
     def _part(self, finding: Finding) -> str:
         """Which part of a result of several: its key, or its name in the docstring."""
-        names = self._results.get(finding.call.name, []) if finding.call else []
+        names = self._results.get(finding.call.function, []) if finding.call else []
         words = []
         for number, step in enumerate(re.findall(r"\[('[^']*'|\d+)\]", finding.where)):
             if not step.isdigit():
@@ -200,7 +214,7 @@ class Texts:
 
     @cached_property
     def _functions(self) -> dict[str, ast.FunctionDef]:
-        return {node.name: node for node in ast.parse(self.stub).body if isinstance(node, ast.FunctionDef)}
+        return dict(signatures.functions_of(self.stub))
 
     @cached_property
     def _results(self) -> dict[str, list[str]]:
@@ -226,15 +240,19 @@ class Texts:
         return f"There is no function {name} in the file."
 
     def _signature(self, call: Call, outcome: Raised, submission: Submission | None, hidden: bool) -> Rows:
-        said = f"{call.name} does not take these arguments." if hidden else f"TypeError: {outcome.message}."
-        rows = [("problem", said), ("expected", f"def {self._wanted_signature(call.name)}")]
-        own = _own_signature(call.name, submission)
+        name = f"{call.function}.__init__" if f"{call.function}.__init__" in self._functions else call.function
+        said = f"{call.function} does not take these arguments." if hidden else f"TypeError: {outcome.message}."
+        rows = [("problem", said), ("expected", f"def {self._wanted_signature(name)}")]
+        own = _own_signature(name, submission)
         return [*rows, ("got", f"def {own}")] if own else rows
 
     def _what_happened(self, raised: Raised, name: str, submission: Submission | None, hidden: bool) -> str:
         limits = self.exercise.limits
         if raised.forbidden:
             return self._forbidden(raised, submission, hidden)
+        if raised.refused:
+            what = f"PyTorch's own kernels {raised.refused}" if "::" in raised.refused else raised.refused
+            return f"{what} may not be called in this exercise: it is the part to write yourself."
         if raised.is_a("RecursionError"):
             return f"RecursionError: {name} calls itself without an end. Which call should be the last?"
         if raised.is_a("MemoryError"):
@@ -282,9 +300,10 @@ class Texts:
 
     def _unwritten(self, outcome: Raised, call: Call, hidden: bool) -> str:
         function = outcome.frames[-1][2] if outcome.frames else call.name
-        if function in (call.name, "<module>") or (hidden and function not in self.parameters):
-            return call.name
-        return f"{function}, which {call.name} uses,"
+        own = {call.name, call.function.rpartition(".")[2], "<module>", "__init__"}
+        if function in own or (hidden and function not in self.parameters):
+            return call.function
+        return f"{function}, which {call.function} uses,"
 
     def _place(self, raised: Raised, submission: Submission | None, hidden: bool) -> str:
         """The lines of the submission that led to an exception, the last one first; for a hidden check, that alone."""
@@ -369,10 +388,10 @@ def _own_signature(name: str, submission: Submission | None) -> str:
     """The signature in a submission's last definition of a function; empty where there is none."""
     for cell in reversed(submission.cells if submission else ()):
         try:
-            functions = [node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)]
+            functions = list(signatures.functions_of(cell.source))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
-        found = [node for node in functions if node.name == name]
+        found = [node for known, node in functions if known == name]
         if found:
             try:
                 text = _signature_of(found[-1])
@@ -424,7 +443,7 @@ def _found(finding: Finding, hidden: bool) -> Rows:
     if kind == "shape":
         return _shapes(finding, hidden)
     if kind == "dtype":
-        return [("expected", f"dtype {finding.expected.dtype}"), ("got", f"dtype {as_array(finding.got).dtype}")]
+        return [("expected", f"dtype {finding.expected}"), ("got", f"dtype {finding.got}")]
     if kind == "type":
         return [("expected", _kind_of(finding.expected, hidden)), ("got", _type_name(finding.got, hidden))]
     if kind == "keys":
@@ -581,7 +600,7 @@ def _is_near(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 
 def _sizes(call: Call | None) -> set[int]:
     values = [*call.args, *call.kwargs.values()] if call else []
-    return {1} | {size for value in values if isinstance(value, np.ndarray) for size in value.shape}
+    return {1} | {size for value in values if isinstance(value, ARRAYS) for size in value.shape}
 
 
 def _keys(finding: Finding, hidden: bool) -> Rows:
@@ -599,17 +618,18 @@ def _keys(finding: Finding, hidden: bool) -> Rows:
 
 
 def _kind_of(value: Any, hidden: bool) -> str:
-    if isinstance(value, np.ndarray) and value.ndim:
-        return f"a numpy array of dtype {value.dtype}" + ("" if hidden else f" and shape {value.shape}")
+    if isinstance(value, ARRAYS) and value.ndim:
+        what = "torch tensor" if isinstance(value, Tensor) else "numpy array"
+        return f"a {what} of dtype {dtype_name(value)}" + ("" if hidden else f" and shape {value.shape}")
     if isinstance(value, (bool, np.bool_)):
         return "a bool"
-    if isinstance(value, (int, float, np.number, np.ndarray)):
+    if isinstance(value, (int, float, np.number, *ARRAYS)):
         return "a number"
     return f"a {type(value).__name__}"
 
 
 def _type_name(value: Any, hidden: bool) -> str:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, ARRAYS):
         return _kind_of(value, hidden)
     handle = getattr(value, "_handle", value)
     name = handle.type_name if isinstance(handle, Handle) else type(value).__name__
@@ -634,16 +654,17 @@ def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, complex, str, np.generic))
 
 
-def _shapes_of(arrays: Sequence[tuple[str, np.ndarray]]) -> Iterator[str]:
+def _shapes_of(arrays: Sequence[tuple[str, Any]]) -> Iterator[str]:
     """Names and shapes of arrays, those of one dtype together."""
-    for dtype in dict.fromkeys(array.dtype for _, array in arrays):
-        yield "  ".join([*(f"{name} {array.shape}" for name, array in arrays if array.dtype == dtype), str(dtype)])
+    for dtype in dict.fromkeys(dtype_name(array) for _, array in arrays):
+        yield "  ".join([*(f"{name} {array.shape}" for name, array in arrays if dtype_name(array) == dtype), dtype])
 
 
-def _listed(array: np.ndarray) -> str:
-    """A small array as one would type it, and its dtype where that does not show."""
-    text = _typed(array.tolist())
-    return text if array.dtype in (np.float64, np.int64, np.bool_) else f"{text}   {array.dtype}"
+def _listed(array: Any) -> str:
+    """A small array or tensor as one would type it, and its dtype where that does not show."""
+    text = _typed(np.asarray(array).tolist())
+    usual = {"int64", "bool", "float32" if isinstance(array, Tensor) else "float64"}
+    return text if dtype_name(array) in usual else f"{text}   {dtype_name(array)}"
 
 
 def _typed(value: Any) -> str:
@@ -658,8 +679,8 @@ def _typed(value: Any) -> str:
 def _short(value: Any, hidden: bool) -> str:
     if hidden and not _is_open(value):
         return "…"
-    if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=4, threshold=8, max_line_width=WIDTH * 2)
+    if isinstance(value, ARRAYS):
+        return np.array2string(np.asarray(value), precision=4, threshold=8, max_line_width=WIDTH * 2)
     if isinstance(value, Handle):
         return f"a {value.type_name}"
     text = repr(value.item() if isinstance(value, np.generic) else value)

@@ -39,7 +39,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One graded unit. ``name`` is its identity; the number in ``folder`` is only its place."""
+    """One graded unit. ``name`` is its identity; the number in ``folder`` is only its place.
+
+    ``framework``: what arrays are on the submission's side, numpy or torch. ``refused``: what may not be called there.
+    ``fused``: layers that may stand in the place of several, with these, whose rows they hold in this order.
+    """
 
     name: str
     folder: str
@@ -53,6 +57,9 @@ class Exercise:
     allowed_imports: tuple[str, ...]
     tolerances: dict[str, float]
     extra: dict[str, Any] = field(default_factory=dict)
+    framework: str = "numpy"
+    refused: tuple[str, ...] = ()
+    fused: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def number(self) -> str:
@@ -118,7 +125,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Raised:
-    """The submission's code raised: type, built-in base types, message, (file label, line, function) frames."""
+    """The submission's code raised: type, built-in base types, message, (file label, line, function) frames.
+
+    ``forbidden``: the import that was not allowed; ``refused``: the entry of the exercise's list that was called.
+    """
 
     type: str
     bases: tuple[str, ...]
@@ -126,10 +136,16 @@ class Raised:
     frames: tuple[tuple[str, int, str], ...]
     forbidden: str = ""
     depth: int = 0
+    refused: str = ""
 
     def is_a(self, name: str) -> bool:
         """Whether the exception is of that built-in type or derived from it."""
         return name == self.type or name in self.bases
+
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether a body is still blank; PyTorch raises the same where it has no kernel for a dtype."""
+        return self.is_a("NotImplementedError") and "not implemented for" not in self.message
 
 
 @dataclass(frozen=True)
@@ -143,16 +159,33 @@ class Died:
 Outcome = Value | Raised | Died
 
 
+Kind = Literal["call", "get", "set", "through", "gradients", "weights", "set_weights", "count", "cast"]
+
+
 @dataclass(frozen=True)
 class Call:
-    """One request to a submission: call a function or method, or get or set an attribute behind a handle."""
+    """One request to a submission.
+
+    ``kind``: call a function or method; get or set an attribute behind a handle; call a helper of the check's own, whose
+    ``source`` goes along; take gradients of what a call gives; read or set the weights of a module, count them, or cast
+    it. ``target`` is the handle's number, and ``made_by`` the name by which the check got that object.
+    """
 
     name: str
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     target: int | None = None
     echo: bool = False
-    kind: Literal["call", "get", "set"] = "call"
+    kind: Kind = "call"
+    source: str = ""
+    made_by: str = ""
+
+    @property
+    def function(self) -> str:
+        """The function or ``Class.method`` that is called, as a learner calls it."""
+        if not self.target:
+            return self.name
+        return f"{self.made_by}.{'forward' if self.name == '__call__' else self.name}"
 
 
 @dataclass

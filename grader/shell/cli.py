@@ -1,6 +1,6 @@
 """The entry point: starts what takes longest, then reads the command line.
 
-The worker's process needs a moment until numpy is loaded in it. It is executed before anything else is imported here,
+The worker's process needs a moment until numpy, or PyTorch, is loaded in it. It is executed before anything else is imported here,
 and gets ready while this process does.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 GRADING = ("check", "watch")
 
@@ -35,9 +36,12 @@ def _launched_early(words: list[str]) -> object:
         return None
     if commands[:1] and commands[0] not in GRADING:
         return None
-    from grader.system.launch import can_fork, launch
+    from grader.system.launch import can_fork, framework_of, launch, packages_for
 
-    return launch() if can_fork() else None
+    if not can_fork():
+        return None
+    frameworks = [framework_of(word, Path.cwd()) for word in commands[1:2]]
+    return launch(packages_for(*frameworks or ["numpy"]))
 
 
 if __name__ == "__main__":

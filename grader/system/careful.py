@@ -11,6 +11,7 @@ from pathlib import Path
 from grader.logic.wire import Handle
 from grader.model.types import Call, Died, Exercise, Outcome, Submission
 from grader.system.host import Loaded, Server, Worker, request_frame
+from grader.system.launch import packages_for
 
 # Each function dies once only, so this ends nothing that time does not: one that hangs must not cost the others their marks.
 MAX_DEATHS = 12
@@ -62,11 +63,17 @@ class Careful:
 
     def load(self) -> Loaded:
         """Open a worker and run the submission's cells in it."""
-        self._worker = self._server.open(self._exercise.limits)
-        self.layers = self._worker.layers
         exercise = self._exercise
-        module = Path(exercise.module).stem
-        return self._worker.load(self._submission, module, exercise.allowed_imports, self._label)
+        self._worker = self._server.open(exercise.limits, packages_for(exercise.framework))
+        self.layers = self._worker.layers
+        return self._worker.load(
+            self._submission,
+            Path(exercise.module).stem,
+            exercise.allowed_imports,
+            self._label,
+            refused=exercise.refused,
+            fused=exercise.fused,
+        )
 
     def note_printed(self, shown: bool) -> None:
         """Take what was printed since the last time, to show it or not."""
@@ -90,8 +97,8 @@ class Careful:
 
     def answer(self, call: Call) -> Outcome:
         """What the submission answers; once a function hung or killed its process, it is not called again."""
-        if call.name in self._fatal:
-            return self._fatal[call.name]
+        if call.function in self._fatal:
+            return self._fatal[call.function]
         if self._is_late():
             return Died("timeout", "total")
         if self._deaths >= MAX_DEATHS:
@@ -105,7 +112,7 @@ class Careful:
         else:
             outcome = self._worker.answer(call)
         if isinstance(outcome, Died):
-            self._died(call.name, outcome)
+            self._died(call.function, outcome)
         return outcome
 
     def _is_late(self) -> bool:

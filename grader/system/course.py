@@ -16,6 +16,7 @@ from grader.model.types import Exercise, Limits, Step
 FOLDER = re.compile(r"ex(\d\d)_([a-z][a-z0-9_]*)$")
 PUBLIC_CHECKS = "test_public.py"
 HIDDEN_CHECKS = "test_hidden.py"
+FRAMEWORKS = ("numpy", "torch")
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,13 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
         "tolerances",
         "step",
         "milestone",
+        "framework",
+        "refused",
+        "fused",
     }
     _refuse_unknown(data, known, path)
+    if data.get("framework", "numpy") not in FRAMEWORKS:
+        raise CourseError(f"{path} names a framework that there is not.", f"Known are: {', '.join(FRAMEWORKS)}.")
     try:
         return Exercise(
             name=match[2],
@@ -171,6 +177,9 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
             limits=_limits(data.get("limits", {}), path),
             allowed_imports=tuple(data["allowed_imports"]),
             tolerances=dict(data.get("tolerances", {})),
+            framework=data.get("framework", "numpy"),
+            refused=tuple(data.get("refused", ())),
+            fused={name: tuple(parts) for name, parts in data.get("fused", {}).items()},
             extra={"milestone": data.get("milestone", "")},
         )
     except KeyError as error:

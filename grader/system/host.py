@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 from grader.logic import wire
 from grader.model.errors import EnvironmentProblem, WireError
 from grader.model.types import Call, Died, Limits, Outcome, Raised, Submission, Value
-from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment, command, configuration, launch
+from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment, command, configuration, demand, launch
 
 START_SECONDS = 60.0
 LINGER_SECONDS = 1.0
@@ -59,15 +60,18 @@ class Server:
     ) -> None:
         self.fork = can_fork() if fork is None else fork
         self.without = without
-        self.packages = packages
+        self.packages = packages if launched is None else launched.packages
         self.layers: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._others: dict[tuple[str, ...], Server] = {}
         if launched is not None:
             self._adopt(launched)
 
-    def start(self) -> Server:
+    def start(self, packages: tuple[str, ...] = ()) -> Server:
         """Execute the server and return at once; the first `open` waits until it is warm."""
+        if packages and packages != self.packages:
+            return self._beside(packages).start()
         if self.fork and self._process is None:
             self._adopt(launch(self.packages, self.without))
         return self
@@ -92,8 +96,10 @@ class Server:
         self.layers = tuple(json.loads(message[1:]))
         self._ready = True
 
-    def open(self, limits: Limits) -> Worker:
-        """A fresh worker process for one submission."""
+    def open(self, limits: Limits, packages: tuple[str, ...] = ()) -> Worker:
+        """A fresh worker process for one submission; ``packages``: what it should have loaded, where that is something else."""
+        if packages and packages != self.packages:
+            return self._beside(packages).open(limits)
         if not self.fork:
             return Worker(self._spawn(limits), None, limits, self.layers)
         self.start()
@@ -103,6 +109,13 @@ class Server:
         with theirs:
             socket.send_fds(self._control, [b"J" + json.dumps(_resources(limits)).encode()], [theirs.fileno()])
         return Worker(_SocketChannel(ours, limits.call_seconds), self._control, limits, self.layers)
+
+    def _beside(self, packages: tuple[str, ...]) -> Server:
+        """A server that has other packages loaded."""
+        demand(packages)
+        if packages not in self._others:
+            self._others[packages] = Server(packages, fork=self.fork, without=self.without)
+        return self._others[packages]
 
     def _spawn(self, limits: Limits) -> _PipeChannel:
         scratch = tempfile.mkdtemp(prefix="grader-")
@@ -120,6 +133,8 @@ class Server:
 
     def close(self) -> None:
         """End the server and everything under it."""
+        while self._others:
+            self._others.popitem()[1].close()
         if self._control is not None:
             self._control.close()
             self._control = None
@@ -157,11 +172,24 @@ class Worker:
         if not isinstance(hello, Died) and hello[0] == "layers":
             self.layers = tuple(dict.fromkeys([*layers, *map(str, hello[1])]))
 
-    def load(self, submission: Submission, name: str, allowed: tuple[str, ...], label: str) -> Loaded:
-        """Run the submission's cells in the worker; ``label`` is what its own lines are called in messages."""
+    def load(
+        self,
+        submission: Submission,
+        name: str,
+        allowed: tuple[str, ...],
+        label: str,
+        *,
+        refused: tuple[str, ...] = (),
+        fused: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Loaded:
+        """Run the submission's cells in the worker as the module ``name``; ``label`` is what its lines are called in messages.
+
+        What may be imported, what may not be called, and which layers may stand for several: see `types.Exercise`.
+        """
         cells = [(_cell_label(label, cell.number), cell.source) for cell in submission.cells]
-        self._source = _Source(submission.source, {label: text.count("\n") + 2 for label, text in cells})
-        self.send_ahead(wire.frame(("load", cells, name, list(allowed))))
+        lines = {label: text.count("\n") + 2 for label, text in cells}
+        self._source = _Source(submission.source, lines, refused)
+        self.send_ahead(wire.frame(("load", cells, name, list(allowed), list(refused), dict(fused or {}))))
         reply = self.died or self._receive(self._limits.load_seconds)
         if isinstance(reply, Died):
             return Loaded(died=reply)
@@ -284,11 +312,8 @@ class Worker:
 
 def request_frame(call: Call) -> bytes:
     """A call as the worker reads it."""
-    if call.kind == "get":
-        return wire.frame(("get", call.target, call.name))
-    if call.kind == "set":
-        return wire.frame(("set", call.target, call.name, call.args[0]))
-    return wire.frame(("call", call.name, call.args, call.kwargs, call.target, call.echo))
+    request = (call.kind, call.name, call.args, call.kwargs, call.target, call.echo, call.source)
+    return wire.frame(("ask", *request))
 
 
 class _Channel:
@@ -448,6 +473,7 @@ class _Source:
 
     text: str
     lines: dict[str, int]
+    refused: tuple[str, ...] = ()
 
     @cached_property
     def functions(self) -> set[str]:
@@ -465,13 +491,14 @@ def _raised(description: Any, source: _Source) -> Raised:
     for label, line, function in description["frames"][-20:]:
         if type(line) is int and type(label) is str and 0 <= line <= source.lines.get(label, -1):
             frames.append((label, line, function if function in source.functions else "<module>"))
-    forbidden = _text(description["forbidden"], 200)
+    forbidden, refused = _text(description["forbidden"], 200), _text(description["refused"], 200)
     return Raised(
         type=_text(description["type"], 100),
         bases=tuple(base for base in description["bases"][:30] if is_exception(base)),
         message=_text(description["message"], 2000),
         frames=tuple(frames),
         forbidden=forbidden if forbidden in source.text else "",
+        refused=refused if refused in source.refused else "",
         depth=int(description["depth"]),
     )
 

@@ -5,17 +5,24 @@ Nothing heavy is imported here, so that a command can start the server first and
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from grader.model.errors import EnvironmentProblem
 
 ENGINE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCRATCH = "/scratch"
+PEEK_BYTES = 1 << 16
 PACKAGES = ("numpy", "einops")
+TORCH_PACKAGES = ("numpy", "torch", "einops", "jaxtyping")
 BOOTSTRAP = (
     "import json, sys\n"
     "config = json.loads(sys.argv[1])\n"
@@ -32,6 +39,7 @@ class Launched(NamedTuple):
 
     process: subprocess.Popen[bytes]
     control: socket.socket
+    packages: tuple[str, ...] = PACKAGES
 
 
 def can_fork() -> bool:
@@ -54,7 +62,36 @@ def launch(packages: tuple[str, ...] = PACKAGES, without: frozenset[str] = froze
             start_new_session=True,
             cwd="/",
         )
-    return Launched(process, ours)
+    return Launched(process, ours, packages)
+
+
+def packages_for(framework: str) -> tuple[str, ...]:
+    """What a worker has loaded before a submission comes, by the exercise's framework."""
+    return TORCH_PACKAGES if framework == "torch" else PACKAGES
+
+
+def demand(packages: tuple[str, ...]) -> None:
+    """`EnvironmentProblem` where an exercise needs PyTorch and it is not installed."""
+    if "torch" in packages and importlib.util.find_spec("torch") is None:
+        raise EnvironmentProblem(
+            "This exercise needs PyTorch, which is not installed here.",
+            "`make setup EXTRAS=torch` installs its CPU build (about 200 MB) into .venv; without make: "
+            "python3 tools/bootstrap.py torch",
+        )
+
+
+def framework_of(word: str, start: Path) -> str:
+    """The framework of the exercise that a word of a command line seems to mean, found without reading the course."""
+    name = re.sub(r"^ex\d\d_", "", Path(word).name)
+    for folder in (start, *start.parents) if name.isidentifier() else ():
+        for path in (*folder.glob(f"solutions/ex[0-9][0-9]_{name}/exercise.toml"), folder / "tapes" / f"{name}.tape"):
+            try:
+                with path.open("rb") as file:
+                    head = file.read(PEEK_BYTES)
+            except OSError:
+                continue
+            return "torch" if re.search(rb'framework"?\s*[=:]\s*"torch"', head) else "numpy"
+    return "numpy"
 
 
 def configuration(mode: str, scratch: str, packages: tuple[str, ...], without: frozenset[str]) -> dict[str, Any]:

@@ -14,44 +14,60 @@ from typing import Any
 
 from grader.logic.diagnose import SOLUTION
 from grader.logic.variants import apply, apply_pair
+from grader.model.errors import CourseError
 from grader.model.types import Call, Outcome, Variant
-from grader.system.subjects import InProcess, exact_answer
+from grader.system.objects import Fused
+from grader.system.subjects import InProcess, Referee
 from grader.system.tape import packed
 
 
 class Live:
     """Answers from the solution's source and its wrong variants."""
 
-    def __init__(self, name: str, source: str, variants: tuple[Variant, ...]) -> None:
+    def __init__(self, name: str, source: str, variants: tuple[Variant, ...], fused: Fused | None = None) -> None:
         self.name = name
+        self._fused = fused or {}
         self.source = source
         self.variants = {variant.name: variant for variant in variants if variant.kind == "wrong"}
         self.wrong = tuple(self.variants)
         self._code = compile(source, f"<solution of {name}>", "exec", dont_inherit=True)
         self._texts = frozenset(text for _, text in _statements(source))
-        self._solution = InProcess(namespace_of(self._code, name))
+        self._referees: dict[str, tuple[Referee, int]] = {}
         self._patches: dict[str, types.CodeType] = {}
         self._pairs: dict[tuple[str, str], types.CodeType | None] = {}
 
     def reference(self, check: str, index: int, call: Call) -> tuple[Any, Any]:
-        """The solution's exact answer and the dtypes that go with it."""
-        return exact_answer(self._solution, call)
+        """The solution's exact answer and the dtypes that go with it, for the check's ``index``-th question to it.
+
+        Objects that a check made stay here until it asks again from the start.
+        """
+        if index == 0:
+            native, exact = (namespace_of(self._code, self.name) for _ in range(2))
+            self._referees[check] = (
+                Referee(InProcess(native, self._fused), InProcess(exact, self._fused, exact=True)),
+                0,
+            )
+        referee, asked = self._referees.get(check, (None, 0))
+        if referee is None or index != asked:
+            raise CourseError(f"The check {check!r} asks its reference in another order than before.")
+        self._referees[check] = referee, asked + 1
+        return referee.ask(call)
 
     def solution(self) -> InProcess:
         """The solution as a subject, with no objects yet."""
-        return InProcess(namespace_of(self._code, self.name))
+        return self._subject(namespace_of(self._code, self.name))
 
     def variant(self, name: str) -> InProcess:
         """A wrong variant as a subject."""
         namespace = namespace_of(self._code, self.name)
         exec(self._patch(name), namespace)
-        return InProcess(namespace)
+        return self._subject(namespace)
 
     def edited(self, source: str) -> InProcess:
         """Any edit of the solution as a subject."""
         namespace = namespace_of(self._code, self.name)
         exec(_changes(self._texts, source, "an edit"), namespace)
-        return InProcess(namespace)
+        return self._subject(namespace)
 
     def pair(self, first: str, second: str, calls: list[Call]) -> Callable[[int], Outcome] | None:
         """What two wrong variants at once answer to the calls; None where their edits collide."""
@@ -64,11 +80,14 @@ class Live:
             return None
         namespace = namespace_of(self._code, self.name)
         exec(patch, namespace)
-        return replay(InProcess(namespace), calls)
+        return replay(self._subject(namespace), calls)
 
     def answers(self, check: str, calls: list[Call]) -> Replays:
         """What the wrong variants answer to the check's calls; each is computed when it is asked for."""
         return Replays(self, calls)
+
+    def _subject(self, namespace: dict[str, Any]) -> InProcess:
+        return InProcess(namespace, self._fused)
 
     def _patch(self, name: str) -> types.CodeType:
         # A variant changes a function or two: compiling these alone costs a tenth of compiling the module.

@@ -7,6 +7,7 @@ replayed on either.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -14,8 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from grader.logic.asserting import Asked, Record, StudentFailure
-from grader.logic.wire import Handle, NotPlain, encode
-from grader.model.types import Call, Outcome, Raised, Value
+from grader.logic.tensors import Tensor, dtype_name, tensor
+from grader.logic.wire import Handle
+from grader.model.types import Call, Kind, Outcome, Raised, Value
+from grader.system import modules
+from grader.system.objects import Fused, Objects
+
+LOW_PRECISION = {"float16", "bfloat16", "float32"}
 
 
 class Subject(Protocol):
@@ -26,79 +32,142 @@ class Subject(Protocol):
 
 
 class InProcess:
-    """Trusted code as a subject: arguments are copied, exceptions become plain data."""
+    """Trusted code as a subject: arguments are copied, exceptions become plain data.
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        self.namespace = namespace
-        self.objects: dict[int, Any] = {}
+    ``exact``: what the code makes itself is float64 too, where the framework has a default dtype.
+    """
+
+    def __init__(self, namespace: dict[str, Any], fused: Fused | None = None, *, exact: bool = False) -> None:
+        self._objects = Objects(namespace, fused, copies=True, exact=exact)
+        self._exact = exact
 
     def answer(self, call: Call) -> Outcome:
+        exact = self._exact and "torch" in sys.modules
         try:
-            args, kwargs = self._arrived(call.args), self._arrived(call.kwargs)
+            if exact:
+                modules.exactly(True)
             with np.errstate(all="ignore"):
-                if call.kind == "get":
-                    return Value(self._leaving(getattr(self.objects[call.target], call.name)))
-                if call.kind == "set":
-                    setattr(self.objects[call.target], call.name, args[0])
-                    return Value(None)
-                function = getattr(self.objects[call.target], call.name) if call.target else self.namespace[call.name]
-                result = self._leaving(function(*args, **kwargs))
+                request = (call.kind, call.name, call.args, call.kwargs, call.target, call.echo, call.source)
+                return Value(*self._objects.answer(*request))
         except Exception as error:
             bases = tuple(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins")
             return Raised(type(error).__name__, bases, str(error), ())
-        return Value(result, self._leaving([*args, *kwargs.values()]) if call.echo else None)
+        finally:
+            if exact:
+                modules.exactly(False)
 
-    def _arrived(self, value: Any) -> Any:
+
+class Face:
+    """What a check sees of a subject: attribute access gives functions that ask it.
+
+    ``framework``: arrays in arguments cross as tensors where that is torch.
+    """
+
+    def __init__(self, framework: str) -> None:
+        self._framework = framework
+
+    def __getattr__(self, name: str) -> Function:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Function(self, name)
+
+    def _call(self, name: str, args: tuple, kwargs: dict, **more: Any) -> Any:
+        return self._ask(Call(name, self._plain(args), self._plain(kwargs), **more))
+
+    def _ask(self, call: Call) -> Any:
+        raise NotImplementedError
+
+    def _plain(self, value: Any) -> Any:
+        """Arguments as they cross: arrays copied (a check may go on to use its own), remote objects as their handles."""
         kind = type(value)
         if kind is np.ndarray:
-            return value.copy("K")
-        if kind is Handle:
-            return self.objects[value.number]
+            return tensor(value.copy("K")) if self._framework == "torch" else value.copy("K")
+        if kind is Remote:
+            if value._face is not self:
+                raise TypeError("an object of the student's was given to the reference, or the other way round")
+            return value._handle
         if kind in (list, tuple):
-            return kind(self._arrived(item) for item in value)
+            return kind(self._plain(item) for item in value)
         if kind is dict:
-            return {key: self._arrived(item) for key, item in value.items()}
+            return {key: self._plain(item) for key, item in value.items()}
         return value
 
-    def _leaving(self, value: Any) -> Any:
+    def _wrapped(self, value: Any, call: Call) -> Any:
         kind = type(value)
-        if kind is np.ndarray:
-            return value
-        if isinstance(value, (list, tuple)):
-            plain: Any = list if isinstance(value, list) else tuple
-            return plain(self._leaving(item) for item in value)
-        if isinstance(value, dict):
-            return {key: self._leaving(item) for key, item in value.items()}
-        try:
-            encode(value)
-        except NotPlain:
-            number = len(self.objects) + 1
-            self.objects[number] = value
-            return Handle(number, kind.__name__)
+        if kind is Handle:
+            return Remote(self, value, call.name)
+        if kind in (list, tuple):
+            return kind(self._wrapped(item, call) for item in value)
+        if kind is dict:
+            return {key: self._wrapped(item, call) for key, item in value.items()}
         return value
 
 
-class Student:
-    """The fixture ``student``: attribute access gives functions that call into the submission.
+class Function:
+    """A function or method on the other side; calling it asks."""
+
+    def __init__(self, face: Face, name: str, target: Remote | None = None) -> None:
+        self._face = face
+        self._name = name
+        self._target = target
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._request("call", args, kwargs)
+
+    def _request(self, kind: Kind, args: tuple, kwargs: dict) -> Any:
+        behind = {"target": self._target._handle.number, "made_by": self._target._made_by} if self._target else {}
+        return self._face._call(self._name, args, kwargs, kind=kind, **behind)
+
+
+class Remote:
+    """An object that stayed on the other side: call its methods, get and set its attributes, pass it as an argument."""
+
+    def __init__(self, face: Face, handle: Handle, made_by: str) -> None:
+        self._face = face
+        self._handle = handle
+        self._made_by = made_by
+
+    @property
+    def type_name(self) -> str:
+        """What the submission calls the object's type; its word only."""
+        return self._handle.type_name
+
+    def get(self, name: str) -> Any:
+        """The attribute's value: plain data, or another handle."""
+        return Function(self._face, name, self)._request("get", (), {})
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an attribute to plain data or to the object behind a handle."""
+        Function(self._face, name, self)._request("set", (value,), {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return Function(self._face, "__call__", self)(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Function:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Function(self._face, name, self)
+
+    def _request(self, kind: Kind, args: tuple, kwargs: dict) -> Any:
+        return Function(self._face, "__call__", self)._request(kind, args, kwargs)
+
+
+class Student(Face):
+    """The fixture ``student``: the submission in its worker.
 
     Objects that stay with the submission are numbered here, from 1 in each check and in the order in which they came: a
     replay on a variant counts the same way, and a number that a submission makes up means nothing.
     """
 
-    def __init__(self, subject: Subject, record: Record) -> None:
+    def __init__(self, subject: Subject, record: Record, framework: str = "numpy") -> None:
+        super().__init__(framework)
         self._subject = subject
         self._record = record
         self._theirs: list[Handle] = []
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: self._ask(Call(name, _plain(args), _plain(kwargs)))
-
     def with_inputs_after(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
         """Call a function; its result and its arguments (positional, then keywords) as they are afterwards."""
-        call = Call(name, _plain(args), _plain(kwargs), echo=True)
-        result = self._ask(call)
+        result = self._call(name, args, kwargs, echo=True)
         outcome = self._record.asked[-1].outcome
         assert isinstance(outcome, Value)
         return result, outcome.after or []
@@ -109,7 +178,7 @@ class Student:
         self._record.asked.append(asked)
         if not isinstance(outcome, Value):
             raise StudentFailure(call, outcome)
-        asked.result = self._wrapped(outcome.value)
+        asked.result = self._wrapped(outcome.value, call)
         return asked.result
 
     def _sent(self, call: Call) -> Call:
@@ -132,46 +201,6 @@ class Student:
         self._theirs.append(handle)
         return Handle(len(self._theirs), handle.type_name)
 
-    def _wrapped(self, value: Any) -> Any:
-        kind = type(value)
-        if kind is Handle:
-            return Remote(self, value)
-        if kind in (list, tuple):
-            return kind(self._wrapped(item) for item in value)
-        if kind is dict:
-            return {key: self._wrapped(item) for key, item in value.items()}
-        return value
-
-
-class Remote:
-    """An object that stayed in the worker: call its methods, get and set its attributes, pass it as an argument."""
-
-    def __init__(self, student: Student, handle: Handle) -> None:
-        self._student = student
-        self._handle = handle
-
-    @property
-    def type_name(self) -> str:
-        """What the submission calls the object's type; its word only."""
-        return self._handle.type_name
-
-    def get(self, name: str) -> Any:
-        """The attribute's value: plain data, or another handle."""
-        return self._student._ask(Call(name, target=self._handle.number, kind="get"))
-
-    def set(self, name: str, value: Any) -> None:
-        """Set an attribute to plain data or to the object behind a handle."""
-        self._student._ask(Call(name, (_plain(value),), target=self._handle.number, kind="set"))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._student._ask(Call("__call__", _plain(args), _plain(kwargs), target=self._handle.number))
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        number = self._handle.number
-        return lambda *args, **kwargs: self._student._ask(Call(name, _plain(args), _plain(kwargs), target=number))
-
 
 def _with_handles(value: Any, change: Callable[[Handle], Handle]) -> Any:
     """Plain data with each handle in it changed."""
@@ -185,55 +214,43 @@ def _with_handles(value: Any, change: Callable[[Handle], Handle]) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """Arguments as they cross: arrays copied (a check may go on to use its own), remote objects as their handles."""
-    kind = type(value)
-    if kind is np.ndarray:
-        return value.copy("K")
-    if kind is Remote:
-        return value._handle
-    if kind in (list, tuple):
-        return kind(_plain(item) for item in value)
-    if kind is dict:
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-class Reference:
+class Reference(Face):
     """The fixture ``reference``: the solution's answers in float64, with the dtypes for the inputs as they are.
 
     The arrays in an answer are read-only: one answer serves all submissions of a session.
     """
 
-    def __init__(self, answer: Callable[[Call], tuple[Any, Any]], record: Record) -> None:
+    def __init__(self, answer: Callable[[Call], tuple[Any, Any]], record: Record, framework: str = "numpy") -> None:
+        super().__init__(framework)
         self._answer = answer
         self._record = record
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def ask(*args: Any, **kwargs: Any) -> Any:
-            value, dtypes = self._answer(Call(name, args, kwargs))
-            self._record.references.append((value, dtypes))
-            return value
-
-        return ask
+    def _ask(self, call: Call) -> Any:
+        value, dtypes = self._answer(call)
+        wrapped = self._wrapped(value, call)
+        self._record.references.append((wrapped, dtypes))
+        return wrapped
 
 
-def exact_answer(solution: InProcess, call: Call) -> tuple[Any, Any]:
-    """The solution's value with all floating inputs raised to float64, and its dtypes for the inputs as given."""
-    native = _value_of(solution.answer(call), call)
-    raised = Call(call.name, _raised_to_float64(call.args), _raised_to_float64(call.kwargs))
-    needed = _holds_low_precision(call.args) or _holds_low_precision(call.kwargs)
-    exact = _value_of(solution.answer(raised), call) if needed else native
-    return exact, _dtypes(native)
+class Referee:
+    """The solution twice: as it is, for the dtypes that it returns, and in float64, for the numbers."""
+
+    def __init__(self, native: InProcess, exact: InProcess) -> None:
+        self._native = native
+        self._exact = exact
+
+    def ask(self, call: Call) -> tuple[Any, Any]:
+        """The solution's value with all floating inputs raised to float64, and its dtypes for the inputs as given."""
+        native = _value_of(self._native.answer(call), call)
+        args, kwargs = _raised_to_float64(call.args), _raised_to_float64(call.kwargs)
+        exact = _value_of(self._exact.answer(replace(call, args=args, kwargs=kwargs)), call)
+        return exact, _dtypes(native)
 
 
 def frozen(value: Any) -> Any:
     """The same value with its arrays made read-only."""
-    if isinstance(value, np.ndarray):
-        value.setflags(write=False)
+    if isinstance(value, (np.ndarray, Tensor)):
+        (value.raw if isinstance(value, Tensor) else value).setflags(write=False)
     elif isinstance(value, (list, tuple)):
         for item in value:
             frozen(item)
@@ -248,24 +265,14 @@ def _value_of(outcome: Outcome, call: Call) -> Any:
     return outcome.value
 
 
-def _low(value: Any) -> bool:
-    return isinstance(value, (np.ndarray, np.generic)) and value.dtype in (np.float16, np.float32)
-
-
-def _holds_low_precision(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_low_precision, value))
-    if isinstance(value, dict):
-        return any(map(_holds_low_precision, value.values()))
-    return _low(value)
-
-
 def _raised_to_float64(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(map(_raised_to_float64, value))
     if isinstance(value, dict):
         return {key: _raised_to_float64(item) for key, item in value.items()}
-    return value.astype(np.float64) if _low(value) else value
+    if isinstance(value, (np.ndarray, np.generic, Tensor)) and dtype_name(value) in LOW_PRECISION:
+        return tensor(value, "float64") if isinstance(value, Tensor) else value.astype(np.float64)
+    return value
 
 
 def _dtypes(value: Any) -> Any:
@@ -273,4 +280,4 @@ def _dtypes(value: Any) -> Any:
         return [_dtypes(item) for item in value]
     if isinstance(value, dict):
         return {key: _dtypes(item) for key, item in value.items()}
-    return value.dtype.name if isinstance(value, (np.ndarray, np.generic)) else None
+    return dtype_name(value) if isinstance(value, (np.ndarray, np.generic, Tensor)) else None

@@ -28,7 +28,8 @@ class TapeMiss(LookupError):
 
 def digest(call: Call) -> bytes:
     """A short name for a call and all of its arguments, equal on every machine."""
-    content = wire.encode([call.kind, call.name, call.args, call.kwargs, call.target, call.echo])
+    content = [call.kind, call.name, call.args, call.kwargs, call.target, call.echo]
+    content = wire.encode([*content, call.source] if call.source else content)
     return hashlib.blake2b(content, digest_size=8).digest()
 
 

@@ -25,12 +25,13 @@ from typing import Any
 import numpy as np
 
 from grader.logic import wire
-from grader.logic.wire import Handle, NotPlain
-from grader.system import sandbox
+from grader.logic.wire import NotPlain
+from grader.system import modules, refusals, sandbox
+from grader.system.objects import Objects
+from grader.system.refusals import Refused
 
 MESSAGE_LIMIT = 2000
 FRAMES_LIMIT = 20
-PLAIN_DTYPES = frozenset(wire.DTYPES)
 FUTURE_FLAGS = functools.reduce(
     operator.or_, (getattr(future_statements, name).compiler_flag for name in future_statements.all_feature_names)
 )
@@ -73,13 +74,25 @@ def _preload(names: list[str]) -> None:
 
 
 def _warm_up() -> None:
-    """Do once, before the fork, what numpy puts off until it is first used: every child would pay for it again."""
+    """Do once, before the fork, what is put off until it is first used: every child would pay for it again."""
+    if "torch" in sys.modules:
+        _warm_up_torch()
     rng = np.random.default_rng(0)
     square = rng.standard_normal((4, 4))
     np.linalg.norm(square @ square.T)
     np.einsum("ij,jk->ik", square, square)
     np.median(square)
     wire.decode(wire.encode({"warm": [square, 1.0, "up", (None, True)]}))
+
+
+def _warm_up_torch() -> None:
+    import torch
+
+    layer = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.GELU(), torch.nn.LayerNorm(4))
+    modules.begin()
+    modules.gradients(layer, layer, {}, [torch.ones(2, 4), torch.ones(2, 4)], {})
+    modules.from_torch(torch.ones(2, 4).bfloat16().softmax(-1))
+    refusals.kernel_names()
 
 
 def _run_job(control: Any, data_fd: int, limits: dict[str, Any], config: dict[str, Any], without: frozenset) -> None:
@@ -213,7 +226,7 @@ class Child:
         self.channel = channel
         self.layers = layers
         self.printed = _Printed(channel, output_limit)
-        self.objects: dict[int, Any] = {}
+        self.objects = Objects({})
         self.module = types.ModuleType("submission")
         self.files: tuple[str, ...] = ()
 
@@ -223,9 +236,7 @@ class Child:
         self.channel.send(("layers", self.layers))
         operations: dict[str, Callable[..., Any]] = {
             "load": self.load,
-            "call": self.call,
-            "get": self.get,
-            "set": self.set,
+            "ask": self.ask,
         }
         while True:
             request = self.channel.receive()
@@ -239,11 +250,15 @@ class Child:
             except (NotPlain, RecursionError, MemoryError) as error:  # raised before the first byte goes
                 self.channel.send(("raised", self.describe(ValueError(f"the answer cannot be handed over: {error}"))))
 
-    def load(self, cells: list[tuple[str, str]], name: str, allowed: list[str]) -> tuple[str, Any]:
+    def load(
+        self, cells: list[tuple[str, str]], name: str, allowed: list[str], refused: list[str], fused: dict
+    ) -> tuple[str, Any]:
         """Run all cells in one namespace; a cell that fails does not stop the later ones."""
+        refusals.install(refused)
         self.module = types.ModuleType(name)
         sys.modules[name] = self.module
         namespace = self.module.__dict__
+        self.objects = Objects(namespace, fused)
         namespace["__builtins__"] = _guarded_builtins(frozenset(allowed) | {name}, name)
         failures = []
         self.files = tuple(label for label, _ in cells)
@@ -258,50 +273,9 @@ class Child:
         names = [key for key, value in namespace.items() if callable(value) and not key.startswith("__")]
         return "loaded", ([str(key) for key in names], failures)
 
-    def call(self, name: str, args: tuple, kwargs: dict, target: int | None, echo: bool) -> tuple[Any, ...]:
-        function = getattr(self.objects[target] if target else self.module, name)
-        arguments = self._arrived(args)
-        keywords = self._arrived(kwargs)
-        result = self._leaving(function(*arguments, **keywords))
-        if echo:
-            return "value", result, self._leaving(list(arguments) + list(keywords.values()))
-        return "value", result
-
-    def get(self, target: int, name: str) -> tuple[str, Any]:
-        return "value", self._leaving(getattr(self.objects[target], name))
-
-    def set(self, target: int, name: str, value: Any) -> tuple[str, Any]:
-        setattr(self.objects[target], name, self._arrived(value))
-        return "value", None
-
-    def _arrived(self, value: Any) -> Any:
-        """What came over the wire, with handles turned back into the objects that they stand for."""
-        kind = type(value)
-        if kind is Handle:
-            return self.objects[value.number]
-        if kind in (list, tuple):
-            return kind(self._arrived(item) for item in value)
-        if kind is dict:
-            return {key: self._arrived(item) for key, item in value.items()}
-        return value
-
-    def _leaving(self, value: Any) -> Any:
-        """The same for the way back: what is not plain stays here, and a handle goes."""
-        kind = type(value)
-        if kind is np.ndarray and value.dtype in PLAIN_DTYPES:
-            return value
-        if isinstance(value, (list, tuple)):  # a named tuple or an ordered dict goes as what it holds
-            plain: Any = list if isinstance(value, list) else tuple
-            return plain(self._leaving(item) for item in plain.__iter__(value))
-        if isinstance(value, dict):
-            return {key: self._leaving(item) for key, item in dict.items(value)}
-        try:
-            wire.encode(value)
-        except NotPlain:
-            number = len(self.objects) + 1
-            self.objects[number] = value
-            return Handle(number, f"ndarray[{value.dtype.name}]" if kind is np.ndarray else kind.__name__)
-        return value
+    def ask(self, *request: Any) -> tuple[Any, ...]:
+        """Any request but the first; see `objects.Objects.answer`."""
+        return "value", *self.objects.answer(*request)
 
     def describe(self, error: BaseException) -> dict[str, Any]:
         """An exception as plain data: type, built-in bases, message, and the frames in the student's own file."""
@@ -326,6 +300,7 @@ class Child:
             "message": message,
             "frames": frames[-FRAMES_LIMIT:],
             "forbidden": error.name or "" if isinstance(error, ForbiddenImport) else "",
+            "refused": error.entry if isinstance(error, Refused) else "",
             "depth": len(frames),
         }
 

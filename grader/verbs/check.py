@@ -178,12 +178,13 @@ def demand_layers(wanted: str, server: object) -> None:
     What counts is what a worker says of itself once it is up, not what the system could do.
     """
     from grader.system import sandbox
+    from grader.system.launch import PACKAGES
 
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     unknown = [name for name in names if name not in sandbox.LAYERS]
     if unknown:
         raise UsageError(f"There is no layer {unknown[0]!r}.", f"Layers are: {', '.join(sandbox.LAYERS)}.")
-    with server.open(Limits()) as worker:  # type: ignore[attr-defined]
+    with server.open(Limits(), PACKAGES) as worker:  # type: ignore[attr-defined]
         missing = [name for name in names if name not in worker.layers]
     if missing:
         reasons = sandbox.probe()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import difflib
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 
 from grader.logic.diagnose import Answers
 from grader.logic.hints import parse_hints
+from grader.logic.signatures import parameters_of
 from grader.logic.stub import cut_stub
 from grader.logic.variants import parse_variants
 from grader.logic.words import Idea, Texts
@@ -22,11 +22,13 @@ from grader.model.errors import CourseError, UsageError
 from grader.model.types import Call, Exercise, Outcome, Scope, Variant
 from grader.system.course import HIDDEN_CHECKS, PUBLIC_CHECKS, Course, read_toml, write_atomically
 from grader.system.host import Server
+from grader.system.launch import demand, packages_for
 from grader.system.oracle import Live, replay
 from grader.system.tape import Recorder, Tape, TapeMiss, fingerprint, read_tape
 from grader.verbs.session import PUBLISHED_SEED, Session, open_session
 
 Result = TypeVar("Result")
+ORACLE_FILES = ("subjects.py", "objects.py", "modules.py", "tape.py", "oracle.py")
 ENGINE = Path(__file__).resolve().parents[1]
 
 
@@ -69,8 +71,9 @@ class Sources:
         return found[name]
 
     def live(self) -> Live:
-        """The live oracle."""
-        return Live(self.exercise.name, self.solution, self.variants)
+        """The live oracle; `EnvironmentProblem` where what the solution needs is not installed."""
+        demand(packages_for(self.exercise.framework))
+        return Live(self.exercise.name, self.solution, self.variants, self.exercise.fused)
 
     def header(self, seed: int, scope: Scope) -> dict[str, Any]:
         """What a tape says about the exercise in its first line."""
@@ -101,15 +104,6 @@ def texts_from(exercise: Exercise, header: dict[str, Any]) -> Texts:
     """The words for verdicts, from a tape's header or `Sources.header`."""
     ideas = {name: Idea(**content) for name, content in header["ideas"].items()}
     return Texts(exercise, header["stub"], ideas, parameters_of(header["stub"]))
-
-
-def parameters_of(source: str) -> dict[str, list[str]]:
-    """The parameter names of each top-level function."""
-    return {
-        node.name: [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-        for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef)
-    }
 
 
 class Taped:
@@ -244,7 +238,7 @@ def record_tape(sources: Sources, scope: Scope, server: Server, seed: int = PUBL
 
 def _cache_file(course: Course, sources: Sources) -> Path:
     engine = [path.read_bytes() for path in sorted((ENGINE / "logic").glob("*.py"))]
-    engine += [(ENGINE / "system" / name).read_bytes() for name in ("subjects.py", "tape.py", "oracle.py")]
+    engine += [(ENGINE / "system" / name).read_bytes() for name in ORACLE_FILES]
     name = fingerprint([sources.fingerprint("all"), np.__version__, *engine])
     return course.cache / "tapes" / f"{sources.exercise.name}-{name}.tape"
 

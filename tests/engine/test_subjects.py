@@ -10,7 +10,7 @@ from grader.logic.wire import Handle
 from grader.model.types import Call, Cell, Limits, Raised, Submission, Value
 from grader.system.host import Server
 from grader.system.oracle import replay
-from grader.system.subjects import InProcess, Reference, Remote, Student, exact_answer, frozen
+from grader.system.subjects import InProcess, Referee, Reference, Remote, Student, frozen
 
 SOURCE = """
 import numpy as np
@@ -73,6 +73,10 @@ def in_worker(server):
     loaded = worker.load(Submission("layer.py", (Cell(SOURCE),)), "layer", ("numpy",), "layer.py")
     assert not loaded.failures and loaded.died is None
     return worker
+
+
+def ask(call, namespace=None):
+    return Referee(InProcess(namespace), InProcess(namespace, exact=True)).ask(call)
 
 
 def in_process():
@@ -259,7 +263,7 @@ def test_a_number_that_a_submission_makes_up_means_nothing(record):
 
     assert [asked.call.target for asked in record.asked] == [None, 1]
     assert record.asked[1].call.args == (Handle(1, "Layer"),)
-    assert liar.asked[1] == Call("run", (Handle(99, "Layer"),), target=99)
+    assert liar.asked[1] == Call("run", (Handle(99, "Layer"),), target=99, made_by="Layer")
 
 
 # ---------------------------------------------------------------- inputs
@@ -296,9 +300,8 @@ def test_inputs_in_lists_come_back_too(student):
 
 
 def test_the_reference_answers_in_float64_and_remembers_the_dtype():
-    solution = in_process()
     record = Record({})
-    reference = Reference(lambda call: exact_answer(solution, call), record)
+    reference = Reference(Referee(in_process(), in_process()).ask, record)
     x = np.array([1.0, 2.0], "float16")
 
     answer = reference.half(x)
@@ -310,24 +313,24 @@ def test_the_reference_answers_in_float64_and_remembers_the_dtype():
 
 
 def test_the_reference_raises_low_precision_inside_lists_and_dicts():
-    solution = InProcess({"f": lambda xs, more: [xs[0].dtype.name, more["a"].dtype.name, more["n"].dtype.name]})
+    solution = {"f": lambda xs, more: [xs[0].dtype.name, more["a"].dtype.name, more["n"].dtype.name]}
 
-    value, _ = exact_answer(solution, Call("f", ([np.zeros(1, "float32")], {"a": np.float16(1), "n": np.arange(2)})))
+    value, _ = ask(Call("f", ([np.zeros(1, "float32")], {"a": np.float16(1), "n": np.arange(2)})), solution)
 
     assert value == ["float64", "float64", "int64"]
 
 
 def test_the_dtypes_mirror_the_answer():
-    solution = InProcess({"f": lambda: {"a": [np.zeros(1, "float32"), 3], "b": (np.int8(1),)}})
+    solution = {"f": lambda: {"a": [np.zeros(1, "float32"), 3], "b": (np.int8(1),)}}
 
-    _, dtypes = exact_answer(solution, Call("f"))
+    _, dtypes = ask(Call("f"), solution)
 
     assert dtypes == {"a": ["float32", None], "b": ["int8"]}
 
 
 def test_a_solution_that_gives_no_answer_is_no_reference():
     with pytest.raises(RuntimeError, match="KeyError"):
-        exact_answer(in_process(), Call("fails"))
+        Referee(in_process(), in_process()).ask(Call("fails"))
 
 
 def test_an_answer_for_all_submissions_cannot_be_written_to():
