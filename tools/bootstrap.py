@@ -25,8 +25,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 OLDEST_PYTHON = (3, 10)
-EXTRAS = ("torch", "plots", "nbgrader", "dev")
-TEST_EXTRAS = ("plots", "nbgrader", "dev")
+EXTRAS = ("torch", "data", "plots", "nbgrader", "dev")
+TEST_EXTRAS = ("data", "plots", "nbgrader", "dev")
 PACKAGES = ("grader", "lab")
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 LOG_NAME = "bootstrap.log"
@@ -331,6 +331,8 @@ def main(arguments=None):
     options = parse(arguments)
     clone = Clone(ROOT)
     extras = {name for name in options.what if name in EXTRAS and name != "torch"}
+    if "torch" in options.what:  # whoever trains wants a text to train on, and a checkpoint
+        extras.add("data")
     if "test" in options.what:
         extras.update(TEST_EXTRAS)
     torch = "needed" if "torch" in options.what else "if at hand" if "test" in options.what else "no"

@@ -38,6 +38,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class MilestoneRule:
+    """How an exercise gives a milestone, by one of three: a step passed; steps passed from an empty file within the hour;
+    a trained model of the class ``checkpoint`` whose loss on held-out text lies within ``band``."""
+
+    name: str
+    step: str = ""
+    from_memory: tuple[str, ...] = ()
+    checkpoint: str = ""
+    band: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One graded unit. ``name`` is its identity; the number in ``folder`` is only its place.
 
@@ -56,7 +68,7 @@ class Exercise:
     limits: Limits
     allowed_imports: tuple[str, ...]
     tolerances: dict[str, float]
-    extra: dict[str, Any] = field(default_factory=dict)
+    milestones: tuple[MilestoneRule, ...] = ()
     framework: str = "numpy"
     refused: tuple[str, ...] = ()
     fused: dict[str, tuple[str, ...]] = field(default_factory=dict)

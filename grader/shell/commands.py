@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from grader.system.launch import Launched
     from grader.verbs.check import Chosen, Grading
 
+FROM_MEMORY = "from_memory"
 SETTINGS = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
 
 
@@ -201,6 +203,12 @@ def grader(context: click.Context) -> int | None:
     help="Grade a variant of the solution, or `solution` itself.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Draw other inputs than the published.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Judge the trained model in DIR by its loss on held-out text, for the milestone.",
+)
 @click.option("--require", metavar="LAYER,...", default="", help="Refuse without these layers of isolation.")
 @plain
 @click.pass_obj
@@ -214,6 +222,7 @@ def check(
     junit: Path | None,
     variant: str | None,
     seed: int | None,
+    checkpoint: Path | None,
     require: str,
 ) -> int:
     """Grade exercises: all of them, or those that are named.
@@ -225,6 +234,7 @@ def check(
     Example:
       grader check attention
       grader check attention --submission ~/Downloads/attention.ipynb --json
+      grader check transformer --checkpoint runs/transformer/classic
     """
     if submission is not None and variant is not None:
         raise UsageError("--submission and --as name two things to grade.", "Give one of them.")
@@ -240,6 +250,8 @@ def check(
             from grader.verbs.check import demand_layers
 
             demand_layers(require, server)
+        if checkpoint is not None:
+            return _judge_checkpoint(course, chosen_exercises, handed_in, checkpoint, server)
         for number, exercise in enumerate(chosen_exercises):
             grading = Grading(course, exercise, server, _aside, scope=scope, seed=seed)
             chosen = handed_in or grading.variant(variant) if handed_in or variant else grading.own()
@@ -260,6 +272,23 @@ def check(
     if junit is not None:
         _write_junit(junit, reports)
     return 0 if all(report.status == "passed" for report in reports) else 1
+
+
+def _judge_checkpoint(
+    course: Course, exercises: list[Exercise], handed_in: Chosen | None, folder: Path, server: Server
+) -> int:
+    from grader.verbs import milestone
+    from grader.verbs.check import Grading
+
+    if len(exercises) != 1:
+        raise UsageError("--checkpoint is one model, of one exercise.", "Name the exercise.")
+    grading = Grading(course, exercises[0], server, _aside)
+    chosen = handed_in or grading.own()
+    kept = None if handed_in else grading.progress
+    holds, said = milestone.checkpoint(exercises[0], chosen.submission, folder, server, kept)
+    for line in said:
+        _say(line)
+    return 0 if holds else 1
 
 
 def _chosen_exercises(course: Course, names: tuple[str, ...], submission: Path | None) -> list[Exercise]:
@@ -448,7 +477,34 @@ def run_command(state: State, exercise: str, name: str | None, quick: bool, use_
                 _aside("The experiment runs once the public checks pass.")
                 return 1
     ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
-    return run_experiment(course, one, name, chosen, quick=quick, mine=mine, ask=ask, say=_say)
+    began = time.time()
+    code = run_experiment(course, one, name, chosen, quick=quick, mine=mine, ask=ask, say=_say)
+    if code == 0 and chosen is not None and one.milestones:
+        _judge_run(course, one, name, chosen, began)
+    return code
+
+
+def _judge_run(course: Course, exercise: Exercise, name: str | None, chosen: Chosen, began: float) -> None:
+    """Milestones that a run of the learner's own reaches: a model that was just trained, a file written from memory."""
+    from grader.system.host import Server
+    from grader.verbs import milestone
+    from grader.verbs.check import Grading, named_file
+    from grader.verbs.run import RUNS
+
+    runs = course.root / RUNS / exercise.name
+    trained = [path for path in runs.rglob(milestone.WEIGHTS) if path.stat().st_mtime >= began]
+    with Server() as server:
+        grading = Grading(course, exercise, server, _aside)
+        said: list[str] = []
+        if trained and milestone.rule_with(exercise, "checkpoint"):
+            folder = max(trained, key=lambda path: path.stat().st_mtime).parent
+            _, said = milestone.checkpoint(exercise, chosen.submission, folder, server, grading.progress)
+        elif name == FROM_MEMORY:
+            _, said = milestone.memory(
+                exercise, lambda file: grading.grade(named_file(file)), runs / FROM_MEMORY, grading.progress
+            )
+    for line in said:
+        _say(line)
 
 
 def _ask(question: str) -> str:

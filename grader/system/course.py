@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.model.errors import CourseError, UsageError
-from grader.model.types import Exercise, Limits, Step
+from grader.model.types import Exercise, Limits, MilestoneRule, Step
 
 FOLDER = re.compile(r"ex(\d\d)_([a-z][a-z0-9_]*)$")
 PUBLIC_CHECKS = "test_public.py"
@@ -180,7 +180,7 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
             framework=data.get("framework", "numpy"),
             refused=tuple(data.get("refused", ())),
             fused={name: tuple(parts) for name, parts in data.get("fused", {}).items()},
-            extra={"milestone": data.get("milestone", "")},
+            milestones=tuple(_milestone(item, path) for item in data.get("milestone", ())),
         )
     except KeyError as error:
         raise CourseError(f"{path} lacks {error.args[0]}.") from error
@@ -189,6 +189,12 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
 def _limits(data: Mapping[str, Any], path: Path) -> Limits:
     _refuse_unknown(data, {field.name for field in fields(Limits)}, path)
     return Limits(**data)
+
+
+def _milestone(data: Mapping[str, Any], path: Path) -> MilestoneRule:
+    _refuse_unknown(data, {field.name for field in fields(MilestoneRule)}, path)
+    listed = {name: tuple(data[name]) for name in ("from_memory", "band") if name in data}
+    return MilestoneRule(**{**data, **listed})
 
 
 def _step(data: Mapping[str, Any], path: Path) -> Step:

@@ -1,8 +1,8 @@
 """What a learner has done so far, in one small file that survives crashes and damage.
 
 ``.grader/progress.json`` holds, by the exercise's name: the best score, the steps passed and when, the hints told, and
-the last grading. It is read anew for every change, so that a watcher and a command beside it do not undo each other's
-notes.
+the last grading; and the milestones that no step gives. It is read anew for every change, so that a watcher and a
+command beside it do not undo each other's notes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from grader.system.course import Course, write_atomically
 
 SCHEMA = 1
 HINT_TIERS = 4
-EVIDENCE_STEP = "why"
 
 MILESTONES = {
     "M1": "implement a transformer from memory in under an hour",
@@ -66,17 +65,22 @@ class Progress:
         return bool(self.of(exercise)["done"])
 
     def milestones(self, exercises: Sequence[Exercise]) -> list[Milestone]:
-        """All milestones; one is reached when the step that shows it has been passed."""
-        return [self._milestone(name, title, exercises) for name, title in MILESTONES.items()]
+        """All milestones, with the evidence for those that are reached."""
+        noted = self._read().get("milestones", {})
+        found = {name: self._by_a_step(name, exercises) or noted.get(name, {}) for name in MILESTONES}
+        return [
+            Milestone(name, title, found[name].get("when", ""), found[name].get("evidence", ""))
+            for name, title in MILESTONES.items()
+        ]
 
-    def _milestone(self, name: str, title: str, exercises: Sequence[Exercise]) -> Milestone:
+    def _by_a_step(self, name: str, exercises: Sequence[Exercise]) -> dict[str, str] | None:
         for exercise in exercises:
-            step = evidence_step(exercise)
-            passed = self.of(exercise)["passed"].get(step.name) if step else None
-            if step and passed and exercise.extra.get("milestone") == name:
-                evidence = f"step {step.name} of {exercise.name}, {passed['points']:g} points"
-                return Milestone(name, title, passed["when"], evidence)
-        return Milestone(name, title)
+            for rule in exercise.milestones:
+                passed = self.of(exercise)["passed"].get(rule.step) if rule.name == name and rule.step else None
+                if passed:
+                    evidence = f"step {rule.step} of {exercise.name}, {passed['points']:g} points"
+                    return {"when": passed["when"], "evidence": evidence}
+        return None
 
     # ------------------------------------------------------------ writing
 
@@ -112,6 +116,12 @@ class Progress:
                 ],
             }
         return new
+
+    def reach(self, milestone: str, evidence: str) -> None:
+        """Keep the evidence for a milestone; the latest counts, the first time stays."""
+        with self._changing() as data:
+            when = data["milestones"].get(milestone, {}).get("when") or _now()
+            data["milestones"][milestone] = {"when": when, "evidence": evidence}
 
     def next_hint(self, exercise: Exercise, step: Step, question: str = "") -> tuple[int, bool]:
         """Count one more hint for a step: its tier, and whether ``question`` (the name of a wrong idea) is due.
@@ -149,7 +159,7 @@ class Progress:
         try:
             data = json.loads(self.path.read_text(encoding="utf-8"))
             if _is_sound(data):
-                return data
+                return {**_empty(), **data}
         except FileNotFoundError:
             return _empty()
         except OSError as error:
@@ -174,14 +184,8 @@ class Progress:
         self._say(f"Your progress file could not be understood. It is kept as {aside.name}, and a new one is begun.")
 
 
-def evidence_step(exercise: Exercise) -> Step | None:
-    """The step that shows an exercise's milestone: the one called `why`, else the last that is no stretch."""
-    core = [step for step in exercise.steps if not step.stretch]
-    return next((step for step in core if step.name == EVIDENCE_STEP), core[-1] if core else None)
-
-
 def _empty() -> dict[str, Any]:
-    return {"schema": SCHEMA, "exercises": {}, "notices": []}
+    return {"schema": SCHEMA, "exercises": {}, "milestones": {}, "notices": []}
 
 
 def _entry(data: dict[str, Any], name: str) -> dict[str, Any]:
@@ -196,7 +200,9 @@ def _is_sound(data: Any) -> bool:
     """Whether this is what `_changing` writes, as far as a reader relies on it."""
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or not isinstance(data.get("notices"), list):
         return False
-    exercises = data.get("exercises")
+    exercises, milestones = data.get("exercises"), data.get("milestones", {})
+    if not isinstance(milestones, dict) or not all(isinstance(item, dict) for item in milestones.values()):
+        return False
     return isinstance(exercises, dict) and all(map(_entry_is_sound, exercises.values()))
 
 

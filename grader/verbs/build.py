@@ -87,7 +87,7 @@ def exercise_table(course: Course, exercises: list[Exercise]) -> str:
             str(sum(step.minutes for step in stretch)) if stretch else "–",
             ", ".join(exercise.needs) or "–",
             points,
-            exercise.extra.get("milestone") or "–",
+            ", ".join(rule.name for rule in exercise.milestones) or "–",
         )
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

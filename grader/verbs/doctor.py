@@ -25,7 +25,8 @@ LABEL = 11
 WIDTH = 80
 PROBE = Submission("probe.py", (Cell("def double(x):\n    return 2 * x\n"),))
 EXTRAS = {
-    "torch": "the experiments that compare with PyTorch",
+    "torch": "every exercise but the numpy ones",
+    "data": "texts to train on, and trained models in files",
     "plots": "plots beside the numbers of experiments",
     "nbgrader": "notebooks in JupyterLab, and instructors' courses",
     "dev": "the tests of this kit",
@@ -203,7 +204,7 @@ def _unprinted(course: Course) -> str:
 def _data() -> Finding:
     named = os.environ.get("GRADER_DATA")
     if not named:
-        return Finding("data", "GRADER_DATA is not set; no exercise of this release needs data")
+        return Finding("data", "GRADER_DATA is not set: an experiment that trains downloads its text when it first needs it (1.1 MB)")
     if not Path(named).is_dir():
         return Finding("data", f"GRADER_DATA names {named}, which is no folder", "Set it to the folder of data files.")
     count = sum(1 for path in Path(named).iterdir() if path.is_file())

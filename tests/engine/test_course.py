@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grader.model.errors import CourseError, UsageError
-from grader.model.types import Limits
+from grader.model.types import Limits, MilestoneRule
 from grader.system.course import Course, find_course, parse_exercise, read_exercise, read_toml, write_atomically
 
 ENGINE = Path(__file__).resolve().parents[2]
@@ -23,7 +23,11 @@ module = "rope.py"
 difficulty = 3
 sources = ["https://arxiv.org/abs/2104.09864"]
 allowed_imports = ["numpy"]
-milestone = "M3"
+
+[[milestone]]
+name = "M3"
+checkpoint = "Rope"
+band = [1.4, 1.95]
 
 [limits]
 call_seconds = 1.5
@@ -185,7 +189,8 @@ def test_an_exercise_says_what_stands_in_its_file(course):
     assert (rope.title, rope.module, rope.difficulty, rope.needs) == ("Rotary positions", "rope.py", 3, ())
     assert rope.limits == Limits(call_seconds=1.5)
     assert rope.tolerances == {"float64": 1e-9}
-    assert rope.extra == {"milestone": "M3"}
+    assert rope.milestones == (MilestoneRule("M3", checkpoint="Rope", band=(1.4, 1.95)),)
+    assert (rope.framework, rope.refused, rope.fused) == ("numpy", (), {})
     assert rope.blanked == ("angles", "Rope.turn", "Rope.back")
     angles, turning = rope.steps
     assert (angles.points, angles.stretch, angles.deals_with) == (2.0, False, ())

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from grader.model.types import Cell, CheckResult, Exercise, Limits, Report, Step, Submission
+from grader.model.types import Cell, CheckResult, Exercise, Limits, MilestoneRule, Report, Step, Submission
 from grader.system import progress as module
 from grader.system.course import Course
 from grader.system.progress import MILESTONES, Progress, digest_of
@@ -20,8 +20,8 @@ def exercise() -> Exercise:
         Step("why", "Why divide", ("why",), 20, 1.0),
         Step("backward", "Gradients", ("backward",), 60, 3.0, stretch=True),
     )
-    extra = {"milestone": "M2"}
-    return Exercise("attention", "ex01_attention", "A", "attention.py", steps, 2, (), (), Limits(), (), {}, extra)
+    milestones = (MilestoneRule("M2", step="why"),)
+    return Exercise("attention", "ex01_attention", "A", "attention.py", steps, 2, (), (), Limits(), (), {}, milestones)
 
 
 @pytest.fixture
@@ -81,6 +81,30 @@ def test_a_milestone_is_reached_by_its_step_with_the_evidence(notes, exercise):
     assert after["M2"].evidence == "step why of attention, 1.5 points"
     assert after["M2"].when
     assert not after["M1"].when
+
+
+def test_a_milestone_that_no_step_gives_is_kept_with_its_first_time_and_last_evidence(notes, exercise, tmp_path):
+    notes.reach("M3", "loss 1.93")
+    first = notes.milestones([exercise])[2]
+    notes.reach("M3", "loss 1.90")
+
+    after = Progress(Course(tmp_path)).milestones([exercise])
+
+    assert (first.name, first.evidence) == ("M3", "loss 1.93")
+    assert (after[2].when, after[2].evidence) == (first.when, "loss 1.90")
+    assert [milestone.name for milestone in after if milestone.when] == ["M3"]
+
+
+def test_notes_of_before_there_were_milestones_are_taken_up(notes, exercise):
+    notes.note(exercise, graded("softmax"), "a")
+    data = json.loads(notes.path.read_text())
+    del data["milestones"]
+    notes.path.write_text(json.dumps(data))
+
+    notes.reach("M1", "in 40 minutes")
+
+    assert notes.of(exercise)["best"] == 1.5
+    assert notes.milestones([exercise])[0].evidence == "in 40 minutes"
 
 
 def test_hints_are_counted_by_step_and_end(notes, exercise):
