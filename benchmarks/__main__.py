@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import cold, many, warm
+from benchmarks import cold, many, warm, with_torch
 from benchmarks.timing import Floor, measure_floor
 
 RESULTS = Path(__file__).with_name("results")
@@ -43,6 +43,8 @@ def main() -> int:
         "cold": _cold(cold.measure()),
         "many": _many(floor, many.measure()),
     }
+    if with_torch.available():
+        sections["torch"] = _with_torch(floor, with_torch.start(), list(with_torch.verdicts()))
     RESULTS.mkdir(exist_ok=True)
     for name, rows in sections.items():
         content = {
@@ -80,6 +82,18 @@ def _many(floor: Floor, times: many.Many) -> list[Row]:
         Row("each of many, right", floor.scaled(times.right), 30, "ms", note),
         Row("each of many, wrong, diagnosed by tape", floor.scaled(times.wrong), 50, "ms", note),
     ]
+
+
+def _with_torch(floor: Floor, start: with_torch.Start, verdicts: list[with_torch.Verdicts]) -> list[Row]:
+    share = f"a fork {start.fork:.0f} ms, a cold `import torch` {start.fresh:.0f} ms"
+    rows = [Row("a fork's first answer, PyTorch loaded", start.fork / start.fresh, 0.1, "× a cold import", share)]
+    for one in verdicts:
+        note = (
+            f"right {one.right:.0f} ms, wrong {one.wrong:.0f} ms, of these the checks' computing {one.computing:.0f} ms"
+        )
+        beside = max(one.right, one.wrong) - one.computing
+        rows.append(Row(f"change to verdict, {one.name}, beside the computing", floor.scaled(beside), 200, "ms", note))
+    return rows
 
 
 def _table(floor: Floor, rows: Sequence[Row]) -> str:

@@ -34,8 +34,7 @@ def gradients_of(function: Any, cotangent: Any, *args: Any, **kwargs: Any) -> tu
 
     ``function`` is a function (``student.attend``: no weights), a method, or a module. What is not depended on has zeros.
     """
-    inputs, weights = function._request("gradients", (cotangent, *args), kwargs)
-    return inputs, weights
+    return function._request("gradients", (cotangent, *args), kwargs)
 
 
 def through(face: Any, source: str, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -48,9 +48,14 @@ class Record:
         return self.call_of(result)
 
     def dtypes_of(self, expected: Any) -> Any:
-        """The dtypes that go with a reference's answer, or with a part of one; None for a value that a check made itself."""
+        """The dtypes that go with a reference's answer, with a part of one, of several put together; None for what is a check's own."""
         found = (_dtypes_within(value, dtypes, expected) for value, dtypes in self.references)
-        return next((dtypes for dtypes in found if dtypes is not None), None)
+        known = next((dtypes for dtypes in found if dtypes is not None), None)
+        if known is None and isinstance(expected, (list, tuple)):
+            return [self.dtypes_of(item) for item in expected]
+        if known is None and isinstance(expected, dict):
+            return {key: self.dtypes_of(item) for key, item in expected.items()}
+        return known
 
 
 def _dtypes_within(value: Any, dtypes: Any, expected: Any) -> Any:

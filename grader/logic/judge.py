@@ -116,12 +116,12 @@ def _compare_numbers(
 ) -> Finding | None:
     theirs = np.asarray(expected)
     a_number = theirs.ndim == 0
+    wanted = str(dtype) if dtype is not None else _dtype_of(expected, theirs)
     if not (type(got) is type(expected) and not a_number) and not (a_number and isinstance(got, NUMBERS)):
-        return Finding("type", expected, got, where)
+        return Finding("type", expected, got, where, notes={"dtype": wanted})
     mine = as_array(got)
     if mine.shape != theirs.shape:
         return Finding("shape", expected, got, where)
-    wanted = str(dtype) if dtype is not None else _dtype_of(expected, theirs)
     came = _dtype_of(got, mine)
     if (not a_number and came != wanted) or (a_number and not _kinds_agree(came, wanted)):
         return Finding("dtype", wanted, came, where)

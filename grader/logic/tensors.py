@@ -20,6 +20,7 @@ class Tensor:
 
     raw: np.ndarray
     dtype: str
+    __hash__ = None  # type: ignore[assignment]  # no key of a dict, as an array is none
 
     @property
     def array(self) -> np.ndarray:
@@ -56,10 +57,10 @@ def tensor(array: Any, dtype: str | None = None) -> Tensor:
 
 
 def to_bfloat16(array: np.ndarray) -> np.ndarray:
-    """The bits of float32 numbers rounded to bfloat16, to the nearest, ties to even; NaN stays NaN."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    """The bits of float32 numbers rounded to bfloat16, to the nearest, ties to even; NaN stays NaN, and the layout what it is."""
+    bits = np.asarray(array, np.float32).view(np.uint32)
     rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
-    return np.where(np.isnan(array), np.uint16(0x7FC0), rounded).astype(np.uint16).reshape(array.shape)
+    return np.where(np.isnan(array), np.uint16(0x7FC0), rounded)
 
 
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:

@@ -46,6 +46,7 @@ OF_MODULES = {
     "count": "how many weights {} trains",
     "cast": "{} in another dtype",
 }
+FORWARD = re.compile(r'Module \[(\w+)\] is missing the required "forward" function')  # so PyTorch
 PHRASES = {"gradients": "gradients of {}", "get": "the attribute {}", "set": "to set {}"}
 Rows = list[tuple[str, str]]
 
@@ -235,9 +236,10 @@ class Texts:
     def _missing(self, name: str, names: Iterable[str]) -> str:
         own = [candidate for candidate in names if candidate not in self.parameters][:MOST_NAMES]
         close = difflib.get_close_matches(name, own, n=1, cutoff=0.7)
+        what = "class" if any(known.startswith(f"{name}.") for known in self._functions) else "function"
         if close:
-            return f"There is no function {name} in the file, but there is {close[0]}. Did you mean that one?"
-        return f"There is no function {name} in the file."
+            return f"There is no {what} {name} in the file, but there is {close[0]}. Did you mean that one?"
+        return f"There is no {what} {name} in the file."
 
     def _signature(self, call: Call, outcome: Raised, submission: Submission | None, hidden: bool) -> Rows:
         name = f"{call.function}.__init__" if f"{call.function}.__init__" in self._functions else call.function
@@ -299,6 +301,9 @@ class Texts:
         return f"{what} was killed ({died.detail}) {when}."
 
     def _unwritten(self, outcome: Raised, call: Call, hidden: bool) -> str:
+        without = FORWARD.match(outcome.message)
+        if without and f"{without[1]}.forward" in self._functions:
+            return f"{without[1]}.forward"
         function = outcome.frames[-1][2] if outcome.frames else call.name
         own = {call.name, call.function.rpartition(".")[2], "<module>", "__init__"}
         if function in own or (hidden and function not in self.parameters):
@@ -445,7 +450,8 @@ def _found(finding: Finding, hidden: bool) -> Rows:
     if kind == "dtype":
         return [("expected", f"dtype {finding.expected}"), ("got", f"dtype {finding.got}")]
     if kind == "type":
-        return [("expected", _kind_of(finding.expected, hidden)), ("got", _type_name(finding.got, hidden))]
+        expected = _kind_of(finding.expected, hidden, finding.notes.get("dtype", ""))
+        return [("expected", expected), ("got", _type_name(finding.got, hidden))]
     if kind == "keys":
         return _keys(finding, hidden)
     if kind == "raised":
@@ -617,10 +623,10 @@ def _keys(finding: Finding, hidden: bool) -> Rows:
     return [("expected", f"a dict with the keys {', '.join(map(str, finding.expected))}"), ("got", text)]
 
 
-def _kind_of(value: Any, hidden: bool) -> str:
+def _kind_of(value: Any, hidden: bool, dtype: str = "") -> str:
     if isinstance(value, ARRAYS) and value.ndim:
         what = "torch tensor" if isinstance(value, Tensor) else "numpy array"
-        return f"a {what} of dtype {dtype_name(value)}" + ("" if hidden else f" and shape {value.shape}")
+        return f"a {what} of dtype {dtype or dtype_name(value)}" + ("" if hidden else f" and shape {value.shape}")
     if isinstance(value, (bool, np.bool_)):
         return "a bool"
     if isinstance(value, (int, float, np.number, *ARRAYS)):

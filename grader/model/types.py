@@ -8,6 +8,11 @@ from typing import Any, Literal
 Verdict = Literal["passed", "failed", "error", "timeout", "skipped"]
 Status = Literal["passed", "failed", "not_started", "broken"]
 Scope = Literal["all", "public"]
+# What PyTorch says in a NotImplementedError.
+NOT_SUPPORTED = (
+    "not implemented for", "not been implemented", "support", "Could not run", "meta tensor", "Module [ModuleList]",
+    "Module [ModuleDict]",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Exercise:
 
     ``framework``: what arrays are on the submission's side, numpy or torch. ``refused``: what may not be called there.
     ``fused``: layers that may stand in the place of several, with these, whose rows they hold in this order.
+    ``besides``: other files of the solution's folder, which are kept there.
     """
 
     name: str
@@ -72,6 +78,7 @@ class Exercise:
     framework: str = "numpy"
     refused: tuple[str, ...] = ()
     fused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    besides: tuple[str, ...] = ()
 
     @property
     def number(self) -> str:
@@ -156,8 +163,8 @@ class Raised:
 
     @property
     def is_unwritten(self) -> bool:
-        """Whether a body is still blank; PyTorch raises the same where it has no kernel for a dtype."""
-        return self.is_a("NotImplementedError") and "not implemented for" not in self.message
+        """Whether a body is still blank; PyTorch raises the same for what it cannot do, as with a dtype without a kernel."""
+        return self.is_a("NotImplementedError") and not any(phrase in self.message for phrase in NOT_SUPPORTED)
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
         "framework",
         "refused",
         "fused",
+        "besides",
     }
     _refuse_unknown(data, known, path)
     if data.get("framework", "numpy") not in FRAMEWORKS:
@@ -180,6 +181,7 @@ def parse_exercise(folder: str, data: Mapping[str, Any], path: Path) -> Exercise
             framework=data.get("framework", "numpy"),
             refused=tuple(data.get("refused", ())),
             fused={name: tuple(parts) for name, parts in data.get("fused", {}).items()},
+            besides=tuple(data.get("besides", ())),
             milestones=tuple(_milestone(item, path) for item in data.get("milestone", ())),
         )
     except KeyError as error:

@@ -100,6 +100,7 @@ class Server:
         """A fresh worker process for one submission; ``packages``: what it should have loaded, where that is something else."""
         if packages and packages != self.packages:
             return self._beside(packages).open(limits)
+        demand(self.packages)
         if not self.fork:
             return Worker(self._spawn(limits), None, limits, self.layers)
         self.start()

@@ -82,7 +82,8 @@ def demand(packages: tuple[str, ...]) -> None:
 
 def framework_of(word: str, start: Path) -> str:
     """The framework of the exercise that a word of a command line seems to mean, found without reading the course."""
-    name = re.sub(r"^ex\d\d_", "", Path(word).name)
+    path = Path(word).resolve().parent if word.endswith((".py", ".ipynb")) else Path(word)
+    name = re.sub(r"^ex\d\d_", "", path.name or path.resolve().name)
     for folder in (start, *start.parents) if name.isidentifier() else ():
         for path in (*folder.glob(f"solutions/ex[0-9][0-9]_{name}/exercise.toml"), folder / "tapes" / f"{name}.tape"):
             try:

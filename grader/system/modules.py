@@ -71,6 +71,14 @@ def is_tensor(value: Any) -> bool:
     return dense and value.dtype in _dtypes()
 
 
+def why_not(value: Any) -> str:
+    """In a word, what keeps a tensor from crossing; empty for what is none."""
+    if not isinstance(value, _torch().Tensor):
+        return ""
+    odd = value.layout if value.layout != _torch().strided else value.dtype
+    return "meta" if value.is_meta else str(odd).removeprefix("torch.")
+
+
 def from_torch(value: torch.Tensor) -> Tensor:
     """A tensor as plain data; its gradient's history stays behind."""
     here = value.detach().cpu().resolve_conj().resolve_neg()
@@ -88,13 +96,17 @@ def weights(module: Any, fused: Fused) -> Weights:
 
 
 def set_weights(module: Any, fused: Fused, wanted: Weights) -> None:
-    """Write numbers into parameters. KeyError or ValueError where names or shapes are not the module's."""
+    """Write numbers into parameters. LookupError or ValueError where names or shapes are not the module's."""
     named = _checked(module).named_parameters(remove_duplicate=False)
-    rows = dict(_rows([(name, parameter.detach()) for name, parameter in named], fused))
+    rows: Weights = {}
+    for name, row in _rows([(name, parameter.detach()) for name, parameter in named], fused):
+        if name in rows:
+            raise LookupError(f"{type(module).__name__} has {name} twice: by itself and as a part of a fused layer")
+        rows[name] = row
     covered = set()  # addresses: shared weights have one, and rows of a fused layer have one each
     for name, numbers in wanted.items():
         if name not in rows:
-            raise KeyError(f"{type(module).__name__} has no weight {name}; it has {', '.join(rows)}")
+            raise LookupError(f"{type(module).__name__} has no weight {name}; it has {', '.join(rows)}")
         if rows[name].shape != numbers.shape:
             was, came = tuple(rows[name].shape), tuple(numbers.shape)
             raise ValueError(f"the weight {name} has shape {was} where {came} is wanted")
@@ -102,7 +114,7 @@ def set_weights(module: Any, fused: Fused, wanted: Weights) -> None:
         covered.add(rows[name].data_ptr())
     left = [name for name, row in rows.items() if row.data_ptr() not in covered and row.numel()]
     if left:
-        raise KeyError(f"{type(module).__name__} has weights that nobody sets: {', '.join(left)}")
+        raise LookupError(f"{type(module).__name__} has weights that nobody sets: {', '.join(left)}")
 
 
 def count(module: Any) -> int:
@@ -127,7 +139,7 @@ def _rows(named: Any, fused: Fused) -> Iterator[tuple[str, torch.Tensor]]:
         layer, _, leaf = name.rpartition(".")
         above, _, last = layer.rpartition(".")
         parts = fused.get(last)
-        if parts is None or value.shape[0] % len(parts):
+        if parts is None or not value.ndim or value.shape[0] % len(parts):
             yield name, value
         else:
             for part, rows in zip(parts, value.chunk(len(parts)), strict=True):
@@ -153,11 +165,17 @@ def gradients(
         result = function(*(leaf.clone() if _is_floating(leaf) else leaf for leaf in leaves), **kwargs)
         if not isinstance(result, torch.Tensor):
             raise TypeError(f"a tensor should come back, not {type(result).__name__}")
+        if result.shape != cotangent.shape:
+            was, came = tuple(result.shape), tuple(cotangent.shape)
+            raise ValueError(f"a tensor of shape {came} should come back, not one of shape {was}")
         wanted = [leaf for leaf in leaves if _is_floating(leaf)] + list(named.values())
-        found: Any = [None] * len(wanted)
+        trained = [by for by in wanted if by.requires_grad]
+        found: Any = [None] * len(trained)
         if result.requires_grad:
-            found = torch.autograd.grad(result, wanted, cotangent.to(result.dtype), allow_unused=True)
-    whole = [torch.zeros_like(by) if one is None else one for by, one in zip(wanted, found, strict=True)]
+            # Of a sum, because gradients of a tensor with a cotangent make PyTorch load sympy, which takes a second.
+            found = torch.autograd.grad((result * cotangent.to(result.dtype)).sum(), trained, allow_unused=True)
+    given_by = {id(by): one for by, one in zip(trained, found, strict=True) if one is not None}
+    whole = [given_by.get(id(by), torch.zeros_like(by)) for by in wanted]
     inputs = len(wanted) - len(named)
     return whole[:inputs], dict(_rows(zip(named, whole[inputs:], strict=True), fused))
 

@@ -123,5 +123,15 @@ class Objects:
         except NotPlain:
             number = len(self.objects) + 1
             self.objects[number] = value
-            return Handle(number, f"ndarray[{value.dtype.name}]" if kind is np.ndarray else kind.__name__)
+            return Handle(number, _name_of(value))
         return value
+
+
+def _name_of(value: Any) -> str:
+    """The name of a type; for an array or a tensor that cannot cross, with the reason."""
+    kind = type(value)
+    if kind is np.ndarray:
+        return f"ndarray[{value.dtype.name}]"
+    if "torch" in sys.modules and (reason := modules.why_not(value)):
+        return f"{kind.__name__}[{reason}]"
+    return kind.__name__

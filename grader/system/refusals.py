@@ -16,7 +16,8 @@ import warnings
 from typing import Any, NoReturn
 
 KERNEL = "aten::"
-KEYS = ("CPU", "AutogradCPU")
+# vmap and nested tensors have ways of their own to what is made of other kernels.
+KEYS = ("CPU", "AutogradCPU", "FuncTorchVmapMode", "NestedTensorCPU", "AutogradNestedTensor", "MkldnnCPU")
 _kept: list[Any] = []  # a library's kernels are taken out again when it is forgotten
 
 
@@ -48,12 +49,12 @@ def _refuse_function(entry: str) -> None:
 
 
 def _resolved(path: str) -> Any:
-    """A module, or a class in one."""
+    """A module, or a class in one; None where there is none, as of a package that is not installed."""
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError:
         above, _, name = path.rpartition(".")
-        return getattr(importlib.import_module(above), name, None) if above else None
+        return getattr(_resolved(above), name, None) if above else None
 
 
 def _refuse_kernels(entries: list[str]) -> None:

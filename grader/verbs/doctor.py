@@ -204,7 +204,10 @@ def _unprinted(course: Course) -> str:
 def _data() -> Finding:
     named = os.environ.get("GRADER_DATA")
     if not named:
-        return Finding("data", "GRADER_DATA is not set: an experiment that trains downloads its text when it first needs it (1.1 MB)")
+        return Finding(
+            "data",
+            "GRADER_DATA is not set: an experiment that trains downloads its text when it first needs it (1.1 MB)",
+        )
     if not Path(named).is_dir():
         return Finding("data", f"GRADER_DATA names {named}, which is no folder", "Set it to the folder of data files.")
     count = sum(1 for path in Path(named).iterdir() if path.is_file())

@@ -25,9 +25,9 @@ from grader.logic.mutants import Mutant, mutants
 from grader.logic.variants import apply, parse_variants
 from grader.model.errors import CourseError
 from grader.model.types import Cell, Exercise, Report, Submission, Value, Variant
-from grader.system.course import HIDDEN_CHECKS, PUBLIC_CHECKS, Course, read_toml
+from grader.system.course import HIDDEN_CHECKS, PUBLIC_CHECKS, Course, read_toml, write_atomically
 from grader.system.host import Server
-from grader.system.tape import parse_tape
+from grader.system.tape import fingerprint, parse_tape
 from grader.verbs.build import EXPERIMENT, build, printed_files
 from grader.verbs.grading import Plan, Sources, Taped, record_tape, texts_from
 from grader.verbs.session import PUBLISHED_SEED, Session
@@ -40,6 +40,21 @@ TASK_WORDS = 1200
 HINT_WORDS = 25
 SOLUTION_FILES = {"exercise.toml", "task.md", "variants.toml", PUBLIC_CHECKS, HIDDEN_CHECKS, EXPERIMENT, REWRITES}
 MARGIN = 4.0
+MUTANTS_SAMPLED = 60
+SEEDS_MEASURED = 2  # how far off wrong variants are; right ones are measured with every seed
+PROOFS, TOLERANCES = "docs/proofs.md", "docs/tolerances.md"
+PAGES = {
+    PROOFS: """# Proofs
+
+Written by `grader verify --full`: what it saw of each exercise. *Files* is a fingerprint of the exercise's folder; the tests compare it.
+""",
+    TOLERANCES: """# Tolerances
+
+Written by `grader verify --full`. Errors are the largest of an answer, over the largest magnitude expected. *Needed*: the
+worst of the solution and all right variants; *nearest wrong*: the wrong variant that fails this check by least.
+Orders of magnitude, because machines round differently.
+""",
+}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -85,18 +100,46 @@ class Evidence:
 def verify(course: Course, names: Iterable[str] = (), *, full: bool = False, say: Say = print) -> int:
     """Prove the exercises named, or all, and print the evidence as a table; the exit code (1: something does not hold)."""
     exercises = [course.find(name) for name in names] or course.found()
-    everything = []
+    held = True
     for exercise in exercises:
         evidence = prove(course, exercise, full=full, say=say)
-        everything.append(evidence)
+        held &= evidence.holds
         for line in table(evidence):
             say(line)
-    if full and not list(names):
-        from grader.system.course import write_atomically
+        if full and evidence.holds:
+            write_pages(course, evidence)
+            say(f"written: {' and '.join(PAGES)}")
+    return 0 if held else 1
 
-        write_atomically(course.root / "docs" / "tolerances.md", tolerance_page(everything))
-        say("written: docs/tolerances.md")
-    return 0 if all(evidence.holds for evidence in everything) else 1
+
+def write_pages(course: Course, evidence: Evidence) -> None:
+    """Put one exercise's section into the pages of proofs and of tolerances; the other sections stay."""
+    sections = {PROOFS: proof_section(course, evidence), TOLERANCES: tolerance_section(evidence)}
+    for page, introduction in PAGES.items():
+        path = course.root / page
+        found = sections_of(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found[evidence.exercise.name] = sections[page]
+        known = [exercise.name for exercise in course.found() if exercise.name in found]
+        write_atomically(path, "\n".join([introduction, *(found[name] for name in known)]))
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The sections of a generated page by the exercise's name."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]
+    return {part.split("\n", 1)[0].removeprefix("## "): part.rstrip("\n") + "\n" for part in parts}
+
+
+def proof_section(course: Course, evidence: Evidence) -> str:
+    """What a full proof of one exercise saw, with the fingerprint of the files that it was made of."""
+    of = proved_files(Sources(course, evidence.exercise))
+    lines = [re.sub(r" \(\d+ s\)$", "", line) for line in table(evidence)]
+    return "\n".join([f"## {evidence.exercise.name}", "", f"Files: `{of}`", "", "```", *lines, "```", ""])
+
+
+def proved_files(sources: Sources) -> str:
+    """A fingerprint of all files that a proof is made of; the engine is not among them."""
+    files = [path for path in sorted(sources.folder.rglob("*")) if path.suffix in (".py", ".toml", ".md")]
+    return fingerprint(part for path in files for part in (path.name, path.read_bytes()))
 
 
 def prove(
@@ -116,9 +159,9 @@ def prove(
     margins: list[Margin] = []
     with Server() as server:
         fresh = random.SystemRandom()
-        for seed in [PUBLISHED_SEED, *(fresh.randrange(1 << 31) for _ in range(seeds))]:
+        for number, seed in enumerate([PUBLISHED_SEED, *(fresh.randrange(1 << 31) for _ in range(seeds))]):
             say(f"  {exercise.name}: seed {seed}")
-            proofs += _with_seed(sources, server, seed, margins)
+            proofs += _with_seed(sources, server, seed, margins, measured=number < SEEDS_MEASURED)
         say(f"  {exercise.name}: mutants")
         proofs.append(_mutants(sources, server, full))
         proofs.append(_by_public_tape(course, sources, server))
@@ -155,7 +198,7 @@ def _merged(proofs: list[Proof]) -> list[Proof]:
 # ---------------------------------------------------------------- proofs by grading
 
 
-def _with_seed(sources: Sources, server: Server, seed: int, margins: list[Margin]) -> list[Proof]:
+def _with_seed(sources: Sources, server: Server, seed: int, margins: list[Margin], measured: bool) -> list[Proof]:
     tape = parse_tape(record_tape(sources, "all", server, seed), Path(f"tape of seed {seed}"))
     files = [sources.folder / PUBLIC_CHECKS, sources.folder / HIDDEN_CHECKS]
     oracle = Taped(tape, sources.live)
@@ -177,7 +220,7 @@ def _with_seed(sources: Sources, server: Server, seed: int, margins: list[Margin
                 _silent(sources, tape),
                 _rewrites(sources, session),
             ]
-        _measure(marks, margins)
+        _measure(marks, margins, wrong=measured)
         return proofs
 
     return plan.run(server, body)
@@ -321,7 +364,8 @@ def _mutants(sources: Sources, server: Server, full: bool) -> Proof:
     exercise = replace(sources.exercise, limits=replace(sources.exercise.limits, call_seconds=2.0))
     made = mutants(sources.solution, exercise.blanked)
     equivalent = {item.mutant: item.why for item in parse_variants(read_toml(sources.folder / "variants.toml"))[1]}
-    chosen = made if full or len(made) <= 1500 else random.Random(PUBLISHED_SEED).sample(made, 300)
+    sampled = random.Random(PUBLISHED_SEED).sample(made, min(len(made), MUTANTS_SAMPLED))
+    chosen = made if full else sampled
     proof = Proof("every machine-made mutant fails a hidden check", f"{len(chosen)} of {len(made)} mutants")
     files = [sources.folder / HIDDEN_CHECKS]
     header = sources.header(PUBLISHED_SEED, "all")
@@ -389,8 +433,8 @@ def _public_twin(tape: Any, check: Any, variant: Variant) -> bool:
 # ---------------------------------------------------------------- tolerances
 
 
-def _measure(marks: _Marks, margins: list[Margin]) -> None:
-    """Add what right variants needed and wrong ones exceeded to the margins, one row a check and dtype."""
+def _measure(marks: _Marks, margins: list[Margin], wrong: bool) -> None:
+    """Add what right variants needed, and with ``wrong`` what wrong ones exceeded, to the margins, one row a check and dtype."""
     session, sources = marks.session, marks.sources
     rows = {(row.check, row.dtype, row.tolerance): row for row in margins}
     live = sources.live()
@@ -398,6 +442,7 @@ def _measure(marks: _Marks, margins: list[Margin]) -> None:
     subjects += [
         (variant.name if variant.kind == "wrong" else "", live.edited(apply(sources.solution, variant)))
         for variant in sources.variants
+        if wrong or variant.kind == "right"
     ]
     for name, subject in subjects:
         for check in session.checks:
@@ -430,30 +475,20 @@ def _tolerances(margins: list[Margin]) -> Proof:
     return proof
 
 
-def tolerance_page(everything: list[Evidence]) -> str:
-    """``docs/tolerances.md``: every tolerance with what right answers need and the nearest wrong variant."""
+def tolerance_section(evidence: Evidence) -> str:
+    """Every tolerance of an exercise with what right answers need and the nearest wrong variant."""
     out = [
-        "# Tolerances",
+        f"## {evidence.exercise.name}",
         "",
-        "Written by `grader verify --full`. Errors are the largest of an answer, over the largest magnitude expected. *Needed*: the",
-        "worst of the solution and all right variants; *nearest wrong*: the wrong variant that fails this check by least.",
-        "Orders of magnitude, because machines round differently.",
-        "",
+        "| check | dtype | needed | allowed | nearest wrong | which |",
+        "|---|---|---|---|---|---|",
     ]
-    for evidence in everything:
-        out += [
-            f"## {evidence.exercise.name}",
-            "",
-            "| check | dtype | needed | allowed | nearest wrong | which |",
-            "|---|---|---|---|---|---|",
-        ]
-        for row in sorted(evidence.margins, key=lambda row: (row.check, row.dtype)):
-            nearest = _magnitude(row.nearest) if row.nearest_name else "–"
-            out.append(
-                f"| {row.check} | {row.dtype} | {_magnitude(row.needed)} | {row.tolerance:.0e} | {nearest} | {row.nearest_name or '–'} |"
-            )
-        out.append("")
-    return "\n".join(out)
+    for row in sorted(evidence.margins, key=lambda row: (row.check, row.dtype)):
+        nearest = _magnitude(row.nearest) if row.nearest_name else "–"
+        out.append(
+            f"| {row.check} | {row.dtype} | {_magnitude(row.needed)} | {row.tolerance:.0e} | {nearest} | {row.nearest_name or '–'} |"
+        )
+    return "\n".join([*out, ""])
 
 
 def _magnitude(error: float) -> str:
@@ -589,7 +624,7 @@ def _named_in_path(course: Course, sources: Sources) -> Proof:
 
 def _no_stray_file(course: Course, sources: Sources) -> Proof:
     proof = Proof("there is no stray file", "the exercise's two folders")
-    allowed = SOLUTION_FILES | {sources.exercise.module}
+    allowed = SOLUTION_FILES | {sources.exercise.module, *sources.exercise.besides}
     here = {name.split("/")[0] for name in _kept_files(course, sources.folder)}
     proof.problems += [f"solutions/{sources.exercise.folder}/{name}" for name in sorted(here - allowed)]
     printed = set(printed_files(sources))
