@@ -1,5 +1,9 @@
 """Measures every claim, writes ``benchmarks/results/*.json`` and a table, and exits with 1 when one is missed.
 
+    python -m benchmarks [SECTION ...]      warm, cold, many, torch, training; all of them unless some are named
+
+What is not measured anew stays in the table as it was measured last.
+
 Machines are noisy and differ, so a claim is a ratio: milliseconds count at the speed of a machine on which a fresh Python with numpy
 takes `REFERENCE_START` milliseconds, measured again in every run; several times are compared with others of the same run.
 """
@@ -9,12 +13,13 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks import cold, many, warm, with_torch
-from benchmarks.timing import Floor, measure_floor
+from benchmarks import cold, many, training, warm, with_torch
+from benchmarks.timing import REFERENCE_START, Floor, measure_floor
 
 RESULTS = Path(__file__).with_name("results")
 TABLE = RESULTS / "README.md"
@@ -35,28 +40,33 @@ class Row:
         return self.measured <= self.allowed
 
 
-def main() -> int:
-    """Run all benchmarks; 0 when every claim holds."""
+def main(wanted: Sequence[str]) -> int:
+    """Run the benchmarks named, or all that can run here; 0 when every claim holds."""
+    unknown = [name for name in wanted if name not in SECTIONS]
+    if unknown:
+        print(f"There is no section {unknown[0]!r}; there is: {', '.join(SECTIONS)}.", file=sys.stderr)
+        return 2
     floor = measure_floor()
-    sections = {
-        "warm": _warm(floor, warm.measure()),
-        "cold": _cold(cold.measure()),
-        "many": _many(floor, many.measure()),
-    }
-    if with_torch.available():
-        sections["torch"] = _with_torch(floor, with_torch.start(), list(with_torch.verdicts()))
     RESULTS.mkdir(exist_ok=True)
-    for name, rows in sections.items():
+    missed = False
+    for name in wanted or SECTIONS:
+        if name in NEED_TORCH and not with_torch.available():
+            print(f"{name}: not measured, PyTorch is not installed.")
+            continue
+        rows, more = SECTIONS[name](floor)
+        missed |= not all(row.holds for row in rows)
         content = {
             "python": platform.python_version(),
             "floor": asdict(floor),
             "rows": [asdict(row) | {"holds": row.holds} for row in rows],
+            **more,
         }
-        (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    table = _table(floor, [row for rows in sections.values() for row in rows])
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    table = _table()
     TABLE.write_text(table, encoding="utf-8")
     print(table)
-    return 0 if all(row.holds for rows in sections.values() for row in rows) else 1
+    return 1 if missed else 0
 
 
 def _warm(floor: Floor, times: warm.Warm) -> list[Row]:
@@ -96,22 +106,50 @@ def _with_torch(floor: Floor, start: with_torch.Start, verdicts: list[with_torch
     return rows
 
 
-def _table(floor: Floor, rows: Sequence[Row]) -> str:
+def _training(measured: training.Training) -> tuple[list[Row], dict[str, Any]]:
+    return [Row(**row) for row in training.rows(measured)], {"table": training.table(measured), **asdict(measured)}
+
+
+SECTIONS: dict[str, Callable[[Floor], tuple[list[Row], dict[str, Any]]]] = {
+    "warm": lambda floor: (_warm(floor, warm.measure()), {}),
+    "cold": lambda floor: (_cold(cold.measure()), {}),
+    "many": lambda floor: (_many(floor, many.measure()), {}),
+    "torch": lambda floor: (_with_torch(floor, with_torch.start(), list(with_torch.verdicts())), {}),
+    "training": lambda floor: _training(training.measure()),
+}
+NEED_TORCH = {"torch", "training"}
+
+
+def _table() -> str:
+    """The page of all results, read from their files."""
+    found = {name: RESULTS / f"{name}.json" for name in SECTIONS}
+    results = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items() if path.is_file()}
     out = [
         "# What was measured",
         "",
         "Written by `make bench`: medians of one run, milliseconds at the speed of a machine that starts Python with numpy in "
-        f"{floor.reference:.0f} ms (this one: {floor.fresh:.0f} ms). The floor, from a warm process and with all layers of "
-        f"isolation, for a file and 40 calls: {floor.warm:.1f} ms here.",
-        "",
-        "| claim | measured | allowed | | |",
-        "|---|---|---|---|---|",
+        f"{REFERENCE_START:.0f} ms.",
     ]
-    for row in rows:
-        verdict = "holds" if row.holds else "MISSED"
-        out.append(f"| {row.claim} | {row.measured:.3g} {row.unit} | {row.allowed:g} | {verdict} | {row.note} |")
+    for name, result in results.items():
+        floor = result["floor"]
+        out += [
+            "",
+            f"## {name}",
+            "",
+            f"Here Python with numpy started in {floor['fresh']:.0f} ms; the floor, from a warm process and with all layers of isolation, "
+            f"for a file and 40 calls, was {floor['warm']:.1f} ms.",
+            "",
+            "| claim | measured | allowed | | |",
+            "|---|---|---|---|---|",
+        ]
+        for row in result["rows"]:
+            verdict = "holds" if row["holds"] else "MISSED"
+            measured = f"{row['measured']:.3g} {row['unit']}"
+            out.append(f"| {row['claim']} | {measured} | {row['allowed']:.3g} | {verdict} | {row['note']} |")
+        if result.get("table"):
+            out += ["", result["table"]]
     return "\n".join(out) + "\n"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
