@@ -24,6 +24,10 @@ class CannotRun(Exception):
     """The experiment lacks something on this machine; the message says what, and how to get it."""
 
 
+class Refused(Exception):
+    """The code under test is not fit for the experiment, and running it would mislead; the message says why."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What an experiment may use: the learner's module, a folder for its results, how long it may take."""

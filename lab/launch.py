@@ -4,7 +4,9 @@
     python -m lab.launch EXERCISE_DIR --describe
 
 `--describe` prints the experiments as JSON, in their order: name, title and the question to ask before.
-Exit codes: 0 done; 1 the file under test raised; 2 no such experiment, or something is not installed; 130 interrupted.
+Exit codes: 0 done; 1 the file under test raised, or is not fit for it; 2 no such experiment, or something is not
+installed; 130 interrupted.
+It ends when the process that started it is gone, since nobody could stop it any more.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
 from types import ModuleType
 
 from lab import progress
-from lab.experiment import CannotRun, Context, Experiment
+from lab.experiment import CannotRun, Context, Experiment, Refused
 
 
 def load(path: Path, name: str) -> ModuleType:
@@ -52,6 +57,9 @@ def launch(exercise: Path, file: Path, name: str, out: Path, quick: bool, guess:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         print(f"{frame.name} in {file.name} is not written yet.", file=sys.stderr)
         return 1
+    except Refused as problem:
+        print(problem, file=sys.stderr)
+        return 1
     except CannotRun:
         raise
     except Exception as error:
@@ -72,6 +80,13 @@ def print_their_part(error: Exception, file: Path) -> None:
     theirs = [frame for frame in frames if Path(frame.filename).resolve() == file.resolve()]
     lines = traceback.format_list(theirs or list(frames)) + traceback.format_exception_only(type(error), error)
     print("".join(lines), end="", file=sys.stderr)
+
+
+def end_with(parent: int) -> None:
+    """Ends this process, at whatever it is, once its parent is gone: what a run keeps is whole at any moment."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(130)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,4 +120,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     sys.exit(main())

@@ -28,12 +28,12 @@ def available() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def figure(title: str, subtitle: str, panels: int) -> tuple[Figure, list[Axes]]:
-    """A figure with that many panels side by side, under a title that says what was found."""
+def figure(title: str, subtitle: str, panels: int, panel: float = 4.1) -> tuple[Figure, list[Axes]]:
+    """A figure with that many panels side by side, each `panel` inches wide, under a title that says what was found."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    width, height = 0.9 + 4.1 * panels, 4.9  # inches
+    width, height = 0.9 + panel * panels, 4.9  # inches
     made = Figure(figsize=(width, height), dpi=150, facecolor="white")
     FigureCanvasAgg(made)
     left, right = 0.75 / width, 1 - 0.3 / width

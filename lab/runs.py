@@ -14,11 +14,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
+
+from lab.experiment import CannotRun
 
 
 def write_atomically(path: Path, content: str | bytes) -> Path:
@@ -34,6 +38,24 @@ def write_atomically(path: Path, content: str | bytes) -> Path:
         os.unlink(temporary)
         raise
     return path
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A `with` block in which no other process is in such a block for that folder; one that was killed is out of it."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CannotRun(f"Another run is at work in {folder}. Wait until it ends, or stop it.") from None
+        yield
 
 
 def source_of(module: ModuleType) -> str:

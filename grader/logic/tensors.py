@@ -65,7 +65,7 @@ def to_bfloat16(array: np.ndarray) -> np.ndarray:
 
 def from_bfloat16(bits: np.ndarray) -> np.ndarray:
     """The float32 numbers that bfloat16 bits stand for."""
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32).reshape(bits.shape)
+    return np.asarray(bits.astype(np.uint32) << np.uint32(16)).view(np.float32)  # of a number, << makes no array
 
 
 def numbers_of(value: Any) -> Any:

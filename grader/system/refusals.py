@@ -44,8 +44,9 @@ def _refuse_function(entry: str) -> None:
     holder = _resolved(path)
     original = getattr(holder, name, None)
     if original is not None:
-        refusing = functools.partial(_refuse, entry)
-        setattr(holder, name, functools.wraps(original)(lambda *args, **kwargs: refusing()))
+        refusing = functools.wraps(original)(lambda *args, **kwargs: _refuse(entry))
+        del refusing.__wrapped__  # that would be the way in
+        setattr(holder, name, refusing)
 
 
 def _resolved(path: str) -> Any:
