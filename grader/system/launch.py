@@ -20,6 +20,8 @@ from grader.model.errors import EnvironmentProblem
 
 ENGINE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCRATCH = "/scratch"
+# float16 in PyTorch asks once what the processor can do, and the server's view holds neither /proc nor /sys.
+PROCESSOR = ["/proc/cpuinfo", "/sys/devices/system/cpu/possible", "/sys/devices/system/cpu/present"]
 PEEK_BYTES = 1 << 16
 PACKAGES = ("numpy", "einops")
 TORCH_PACKAGES = ("numpy", "torch", "einops", "jaxtyping")
@@ -103,6 +105,7 @@ def configuration(mode: str, scratch: str, packages: tuple[str, ...], without: f
         "packages": libraries,
         "engine": ENGINE_ROOT,
         "readable": readable_paths(),
+        "copied": PROCESSOR if "torch" in packages else [],
         "scratch": scratch,
         "preload": list(packages),
         "without": sorted(without),

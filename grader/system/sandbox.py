@@ -32,7 +32,7 @@ import os
 import stat
 import struct
 import sys
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 LAYERS = ("namespaces", "root", "user", "landlock", "seccomp", "rlimits", "environment", "descriptors")
 
@@ -50,6 +50,7 @@ SCRATCH_MB, SCRATCH_FILES = 16, 4096
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 PROBE_SECONDS, PROBE_OPEN_FILES = 5.0, 64
 NOTHING: frozenset[str] = frozenset()
+NO_COPIES: Mapping[str, bytes] = {}
 
 
 class Refused(Exception):
@@ -90,7 +91,9 @@ class _server:
 # ----------------------------------------------------------------------------------------------------- what others call
 
 
-def enter_server(readable: list[str], scratch: str, without: Set[str] = NOTHING) -> list[str]:
+def enter_server(
+    readable: list[str], scratch: str, without: Set[str] = NOTHING, copies: Mapping[str, bytes] = NO_COPIES
+) -> list[str]:
     """Take the layers that a server and all its children share; return those in force, of "namespaces" and "root".
 
     With "namespaces" the caller is process 1 of a new pid namespace when this returns: the function forks, and the
@@ -101,12 +104,13 @@ def enter_server(readable: list[str], scratch: str, without: Set[str] = NOTHING)
         reproduced; what is not there, or not for this user, is passed over.
     scratch: an absolute path; becomes empty, writable by the child, and the only such place. On disk it need not
         exist; where no view of the files can be had it is made there, and must be empty.
+    copies: small files by their absolute paths, which get these contents in the view.
 
     The working directory is "/" afterwards; descriptors stay open. Call it before threads exist: a process with threads
     gets no user namespace. Raises ValueError for readable paths that are "/" or in the scratch folder, OSError when
     there is no scratch folder.
     """
-    return _enter_server(readable, scratch, without).held
+    return _enter_server(readable, scratch, without, copies).held
 
 
 def fresh_scratch(scratch: str) -> None:
@@ -153,13 +157,13 @@ def probe(without: Set[str] = NOTHING) -> dict[str, str]:
     return dict(_probe(frozenset(without)))
 
 
-def _enter_server(readable: list[str], scratch: str, without: Set[str]) -> _Taken:
+def _enter_server(readable: list[str], scratch: str, without: Set[str], copies: Mapping[str, bytes]) -> _Taken:
     _check_paths(readable, scratch)
     _server.scratch_owner = _ids_of_child(without)
     taken = _Taken(without)
     with _own_proc() as own_proc:
         taken.take("namespaces", _separate, own_proc)
-        taken.take("root", _enter_view, readable, scratch, own_proc)
+        taken.take("root", _enter_view, readable, scratch, copies, own_proc)
         if "root" not in taken.held:
             _make_folder(scratch)
         if "user" not in without:
@@ -339,15 +343,15 @@ def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 
-def _enter_view(readable: list[str], scratch: str, own_proc: int) -> None:
-    """A new root: the readable paths, three devices, the scratch folder, and no more; undone when a part is refused."""
+def _enter_view(readable: list[str], scratch: str, copies: Mapping[str, bytes], own_proc: int) -> None:
+    """A new root: the readable paths, three devices, copies, the scratch folder, and no more; undone when a part is refused."""
     _gain_mastery(own_proc)
     _unshare(CLONE_NEWNS, "a mount namespace")
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", BASE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
     umask = os.umask(0o022)
     try:
-        _furnish(readable, scratch)
+        _furnish(readable, scratch, copies)
         _pivot()
     except BaseException:
         _libc().umount2(BASE.encode(), MNT_DETACH)
@@ -357,7 +361,7 @@ def _enter_view(readable: list[str], scratch: str, own_proc: int) -> None:
         os.chdir("/")
 
 
-def _furnish(readable: list[str], scratch: str) -> None:
+def _furnish(readable: list[str], scratch: str, copies: Mapping[str, bytes]) -> None:
     links: dict[str, str] = {}
     places = _without_nested(_resolve(path, links) for path in readable if os.path.exists(path))
     scratch = _resolve(scratch, links)
@@ -370,6 +374,10 @@ def _furnish(readable: list[str], scratch: str) -> None:
     for device in DEVICES:
         with contextlib.suppress(Refused, OSError):  # a missing device takes no protection away
             _bind(device, DEVICE_ONLY)
+    for path, content in copies.items():
+        os.makedirs(os.path.dirname(BASE + path), exist_ok=True)
+        with open(BASE + path, "wb") as file:
+            file.write(content)
     os.makedirs(BASE + scratch, exist_ok=True)
     _seal(BASE, FILES_ONLY)
     _mount_scratch(BASE + scratch)

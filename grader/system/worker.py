@@ -11,6 +11,7 @@ from __future__ import annotations
 import __future__ as future_statements
 
 import builtins
+import contextlib
 import functools
 import gc
 import io
@@ -32,6 +33,7 @@ from grader.system.refusals import Refused
 
 MESSAGE_LIMIT = 2000
 FRAMES_LIMIT = 20
+FILE_LIMIT = 1 << 18
 FUTURE_FLAGS = functools.reduce(
     operator.or_, (getattr(future_statements, name).compiler_flag for name in future_statements.all_feature_names)
 )
@@ -51,7 +53,7 @@ def serve(config: dict[str, Any]) -> None:
 
     control = socket.socket(fileno=config["control_fd"])
     without = frozenset(config["without"])
-    layers = sandbox.enter_server(config["readable"], config["scratch"], without=without)
+    layers = sandbox.enter_server(config["readable"], config["scratch"], without, _contents(config["copied"]))
     _preload(config["preload"])
     _warm_up()
     gc.collect()
@@ -63,6 +65,15 @@ def serve(config: dict[str, Any]) -> None:
             os._exit(0)
         if message[:1] == b"J":
             _run_job(control, descriptors[0], json.loads(message[1:]), config, without)
+
+
+def _contents(paths: list[str]) -> dict[str, bytes]:
+    """What stands in small files, as far as they are there."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            found[path] = file.read(FILE_LIMIT)
+    return found
 
 
 def _preload(names: list[str]) -> None:
@@ -92,6 +103,8 @@ def _warm_up_torch() -> None:
     modules.begin()
     modules.gradients(layer, layer, {}, [torch.ones(2, 4), torch.ones(2, 4)], {})
     modules.from_torch(torch.ones(2, 4).bfloat16().softmax(-1))
+    with contextlib.suppress(RuntimeError):  # no word on the processor here: then float16 does not work in a submission
+        torch.ones(2, 4).half().float()
     refusals.kernel_names()
 
 

@@ -26,6 +26,8 @@ What it does not defend against, by design:
 - Where a layer of the sandbox is missing (`grader doctor` says which), the claims that rest on it do not hold there; the
   files of two submissions are kept apart by the root layer, processes that linger by namespaces or seccomp.
 - Answers looked up somewhere else and written into the file are answers.
+
+Attacks on exercises in PyTorch are in `test_torch_attacks.py`.
 """
 
 from __future__ import annotations
@@ -60,7 +62,10 @@ from grader.verbs.session import Session
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ATTACKS = sorted(path for path in HERE.glob("*.py") if path.stem not in ("test_attacks", "defenceless", "__init__"))
+NONE = ("test_attacks", "defenceless", "test_torch_attacks", "__init__")
+ATTACKS = sorted(
+    path for path in HERE.glob("*.py") if path.stem not in NONE and not path.stem.startswith("torch_")
+)  # those have a file of tests of their own
 KEY = "KEY-OF-THE-COURSE"
 NEEDS_PID_NAMESPACE = {"kills_everything"}
 NAIVE_SECONDS = 3.0  # an honest submission takes a tenth of that

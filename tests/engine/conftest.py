@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from grader.system.host import Server
+from grader.system.launch import TORCH_PACKAGES
+
 TOY = Path(__file__).resolve().parents[1] / "toy_course"
+TORCH_TOY = TOY / "torch"
 
 
 @dataclass
@@ -22,6 +26,14 @@ class Said:
 
 
 @pytest.fixture(scope="session")
+def torch_server() -> Iterator[Server]:
+    """A server with PyTorch loaded. One for all files that ask for it, because it takes seconds to start."""
+    pytest.importorskip("torch")
+    with Server(TORCH_PACKAGES) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def printed_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy course with what `grader build` prints from it; not to be written to."""
     from grader.system.course import Course
@@ -30,6 +42,21 @@ def printed_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("printed") / "toy course für alle"
     shutil.copytree(TOY / "solutions", root / "solutions")
     build(Course(root), say=lambda text: None)
+    return root
+
+
+@pytest.fixture(scope="session")
+def torch_kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy course in PyTorch as printed, without its solutions; not to be written to."""
+    from grader.system.course import Course
+    from grader.verbs.build import build
+
+    pytest.importorskip("torch")
+    root = tmp_path_factory.mktemp("torch")
+    shutil.copytree(TORCH_TOY / "solutions", root / "solutions")
+    build(Course(root), say=lambda text: None)
+    shutil.rmtree(root / "solutions")
+    (root / "grader").mkdir()  # a kit brings the engine along
     return root
 
 

@@ -141,6 +141,19 @@ def test_the_reference_s_dtype_is_demanded_of_its_own_answer_only(record):
     assert nothing_raised(asserting.assert_close, X.astype("float16"), expected, tolerance=1e-2, dtype="float16")
 
 
+def test_the_dtypes_of_several_answers_put_together_are_demanded_too(record):
+    one, other = X.copy(), X + 1
+    record.references += [(one, "float32"), ({"w": other, "n": 3}, {"w": "float64", "n": None})]
+    half = X.astype("float32")
+
+    assert record.dtypes_of([one, (other, 3), X.copy()]) == ["float32", ["float64", None], None]
+    assert record.dtypes_of({"a": one, "b": 1}) == {"a": "float32", "b": None}
+    assert nothing_raised(asserting.assert_close, [half, X + 1], [one, other])
+    assert nothing_raised(asserting.assert_close, {"a": half}, {"a": one})
+    assert not nothing_raised(asserting.assert_close, [half, half + 1], [one, other])
+    assert not nothing_raised(asserting.assert_close, [X, X + 1], [one, other])
+
+
 def test_what_was_compared_and_the_call_that_gave_it_are_kept(record):
     first = answers(Value(X), record)(1)
     answers(Value(X + 1), record)(2)

@@ -10,10 +10,12 @@ from grader.logic.judge import (
     compare,
     differ_in_numbers,
     error_size,
+    least_scale,
     relative_error,
     tolerance_for,
     wrong_elements,
 )
+from grader.logic.tensors import tensor
 from grader.logic.wire import Handle
 
 TABLE = {"float64": 1e-9, "float32": 1e-5}
@@ -340,3 +342,185 @@ def test_a_complex_number_is_no_real_one():
 
     assert compare(64 + 0j, expected, {"float64": 1e-9}).kind == "dtype"
     assert compare(64, expected, {"float64": 1e-9}) is None
+
+
+# ---------------------------------------------------------------- tensors
+
+HALF = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 1e-2}
+T32 = tensor(np.ones((2, 3)), "float32")
+T64 = tensor(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "dtypes"),
+    [
+        (T32, T32, None),
+        (T32, T64, "float32"),
+        (tensor(np.full((2, 3), 1.001), "bfloat16"), T64, "bfloat16"),
+        (tensor([NAN, INF, -INF, 1.0], "bfloat16"), tensor([NAN, INF, -INF, 1.0]), "bfloat16"),
+        (tensor([1, 2]), tensor([1, 2]), None),
+        (tensor([True, False]), tensor([True, False]), None),
+        (tensor(np.zeros((0, 3)), "float32"), tensor(np.zeros((0, 3))), "float32"),
+        (tensor(2.5), 2.5, None),
+        (2.5, tensor(2.5), "float32"),
+        (np.float32(2.5), tensor(2.5), "float32"),
+        (np.array(2.5), tensor(2.5), "bfloat16"),
+        (tensor(3), 3, None),
+        (tensor(True), True, None),
+        ({"w": T32, "n": [T32]}, {"w": T64, "n": [T64]}, {"w": "float32", "n": ["float32"]}),
+    ],
+)
+def test_tensors_that_are_the_same_are_the_same(got, expected, dtypes):
+    assert compare(got, expected, HALF, dtypes=dtypes) is None
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "dtypes", "wrong"),
+    [
+        (ONES, T64, None, "type"),
+        (T64, ONES, None, "type"),
+        (ONES.astype("float32"), T64, "float32", "type"),
+        (ONES.tolist(), T64, None, "type"),
+        (None, T64, None, "type"),
+        (1.0, T64, None, "type"),
+        (Handle(1, "Tensor[sparse_coo]"), T64, None, "type"),
+        (T32, T64, None, "dtype"),
+        (T64, T64, "float32", "dtype"),
+        (tensor(ONES, "bfloat16"), T64, "float32", "dtype"),
+        (tensor(ONES, "float16"), T64, "bfloat16", "dtype"),
+        (tensor(ONES.astype(int)), T64, "float32", "dtype"),
+        (tensor(ONES, "uint16"), tensor(ONES, "bfloat16"), None, "dtype"),
+        (tensor(ONES.T, "float32"), T64, "float32", "shape"),
+        (tensor(ONES[0], "float32"), T64, "float32", "shape"),
+        (tensor([1.0]), 1.0, None, "shape"),
+        (tensor(True), 1.0, None, "dtype"),
+        (tensor(1 + 0j), 1.0, None, "dtype"),
+        (tensor(ONES * 1.0001, "float32"), T64, "float32", "value"),
+        (tensor(ONES * 1.02, "bfloat16"), T64, "bfloat16", "value"),
+        (tensor(ONES * NAN, "bfloat16"), T64, "bfloat16", "nan"),
+        (tensor([INF]), tensor([-INF]), None, "value"),
+        (tensor([1, 3]), tensor([1, 2]), None, "value"),
+        (tensor(2.6), 2.5, None, "value"),
+        ({"w": T32}, {"w": T64, "b": T64}, {"w": "float32", "b": "float32"}, "keys"),
+        ({"w": T32}, {"w": T64}, {"w": "bfloat16"}, "dtype"),
+    ],
+)
+def test_a_lie_in_a_tensor_is_found_and_called_by_its_kind(got, expected, dtypes, wrong):
+    found = compare(got, expected, HALF, dtypes=dtypes)
+
+    assert found is not None and found.kind == wrong
+
+
+def test_another_type_is_told_with_the_dtype_that_is_demanded():
+    assert compare(ONES, T64, HALF, dtypes="bfloat16").notes == {"dtype": "bfloat16"}
+    assert compare(T64, ONES, HALF).notes == {"dtype": "float64"}
+
+
+def test_the_tolerance_of_a_tensor_is_that_of_the_dtype_demanded():
+    off = np.array([1.0, 1.0 + 2**-7])
+
+    assert compare(tensor(off, "bfloat16"), tensor([1.0, 1.0]), HALF, dtypes="bfloat16") is None
+    assert compare(tensor(off, "float32"), tensor([1.0, 1.0]), HALF, dtypes="float32").kind == "value"
+    assert tolerance_for("bfloat16", TABLE) == TABLE["float64"]
+
+
+# Of two gradients in one answer the small one should be zero, and has the rounding errors of the large one.
+LARGE = np.array([100.0, -3.0])
+
+
+def gradients(small, large=LARGE, dtype="float32"):
+    return [tensor(small, dtype)], {"w": tensor(large, dtype)}
+
+
+def wrong_gradient(small, expected=(0.0, 1e-17), large=LARGE, dtype="float32"):
+    return compare(
+        gradients(small, large, dtype),
+        gradients(np.asarray(expected, dtype="float64"), LARGE, "float64"),
+        HALF,
+        dtypes=[[dtype], {"w": dtype}],
+    )
+
+
+def test_what_is_zero_may_have_the_rounding_errors_of_its_neighbours():
+    assert wrong_gradient([1e-6, -9e-5]) is None
+    assert wrong_gradient([0.0, 0.0]) is None
+    alone = compare(tensor([1e-6, -9e-5], "float32"), tensor([0.0, 1e-17]), HALF, dtypes="float32")
+    assert alone.kind == "value" and alone.scale == 1e-17
+
+
+@pytest.mark.parametrize(
+    ("small", "expected"),
+    [([1.1e-4, 0.0], [0.0, 0.0]), ([0.1, -0.1], [0.0, 0.0]), ([0.02, 0.01], [0.01, 0.01]), ([0.0, 0.0], [0.01, 0.01])],
+)
+def test_a_small_gradient_that_is_wrong_is_found_beside_a_large_one(small, expected):
+    found = wrong_gradient(small, expected)
+
+    assert (found.kind, found.where, found.scale) == ("value", "[0][0]", pytest.approx(10.0))
+
+
+def test_the_large_gradient_is_judged_by_its_own_size():
+    assert wrong_gradient([0.0, 0.0], large=LARGE + 9e-4) is None
+    assert wrong_gradient([0.0, 0.0], large=LARGE + 2e-3).where == "[1]['w']"
+
+
+def test_only_tensors_lend_and_borrow_a_scale():
+    many = [tensor([1.0]), {"a": tensor([[-50.0, 2.0]]), "b": (tensor([INF, 7.0, -INF]), tensor([1000, 2000]))}]
+
+    assert least_scale(many) == 5.0
+    assert least_scale([np.array([100.0]), 3.0, None, "text"]) == 0.0
+    assert least_scale(tensor([100.0])) == 0.0
+    assert least_scale([tensor([NAN]), tensor(np.zeros((0, 2))), tensor([True])]) == 0.0
+    arrays = compare([np.array([1e-9]), np.array([100.0])], [np.array([0.0]), np.array([100.0])], {"float64": 1e-10})
+    assert arrays.where == "[0]" and arrays.scale == 1.0
+    mixed = compare([np.array([1e-9]), tensor([100.0])], [np.array([0.0]), tensor([100.0])], {"float64": 1e-10})
+    assert mixed.where == "[0]" and mixed.scale == 1.0
+    assert compare([tensor([1]), tensor([100.0])], [tensor([2]), tensor([100.0])], HALF).where == "[0]"
+
+
+def test_relative_errors_of_tensors_come_by_the_dtype_demanded():
+    got, expected = gradients([1e-3, 0.0]), gradients([0.0, 0.0], dtype="float64")
+
+    errors = list(relative_error(got, expected, [["float32"], {"w": "float32"}]))
+
+    assert [name for name, _ in errors] == ["float32", "float32"]
+    assert [error for _, error in errors] == [pytest.approx(1e-4, rel=1e-3), 0.0]
+    assert list(relative_error(tensor([2.5], "bfloat16"), tensor([2.0]), "bfloat16")) == [("bfloat16", 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "alike"),
+    [
+        (T32, tensor(ONES + 1e-6, "float32"), True),
+        (T32, tensor(ONES + 1e-4, "float32"), False),
+        (T32, T64, False),
+        (T32, ONES.astype("float32"), False),
+        (T32, tensor(ONES.T, "float32"), False),
+        (tensor(1.0, "float32"), tensor(1.0, "bfloat16"), True),
+        (tensor(1.0), 1.0, True),
+        (tensor(1.0), True, False),
+        (tensor([1, 2]), tensor([1, 3]), False),
+        (tensor([NAN], "bfloat16"), tensor([NAN], "bfloat16"), True),
+        (gradients([5e-6, 0.0]), gradients([0.0, -5e-6]), True),
+        (gradients([0.1, 0.0]), gradients([0.0, 0.0]), False),
+        (gradients([0.0, 0.0]), gradients([0.0, 0.0], LARGE + 1), False),
+        (Handle(1, "Tensor[meta]"), T32, False),
+    ],
+)
+def test_tensors_agree_as_far_as_they_are_the_same(mine, theirs, alike):
+    assert agree(mine, theirs, HALF) is alike
+    assert agree(theirs, mine, HALF) is alike
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "differ"),
+    [
+        (T32, tensor(ONES * 1.2, "bfloat16"), True),
+        (T32, tensor(ONES * 1.001, "bfloat16"), False),
+        (tensor(ONES * NAN), T64, False),
+        (T32, ONES * 1.2, True),
+        (tensor(1.0), 2, True),
+        (gradients([5.0, 0.0]), gradients([0.0, 0.0]), True),
+    ],
+)
+def test_whether_numbers_of_tensors_differ(mine, theirs, differ):
+    assert differ_in_numbers(mine, theirs) is differ

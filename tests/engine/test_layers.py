@@ -1,11 +1,15 @@
 """Imports point down only, nothing wants POSIX at its top, and grading numpy loads no torch."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from grader.model.types import Call, Cell, Limits, Submission
+from grader.system.launch import PACKAGES, TORCH_PACKAGES
 
 GRADER = Path(__file__).parents[2] / "grader"
 LAYERS = ["model", "logic", "system", "verbs", "shell"]
@@ -102,3 +106,34 @@ def test_grading_a_numpy_exercise_imports_no_torch(toy):
 
     assert attempted(grade, toy) == "[]"
     assert attempted("try:\n    import torch\nexcept ImportError:\n    pass", toy).startswith("['torch'")
+
+
+def test_a_worker_has_torch_loaded_where_the_exercise_wants_it_and_only_there(torch_server):
+    source = "import sys\n\ndef loaded():\n    return [name for name in ('numpy', 'torch') if name in sys.modules]\n"
+    found = []
+
+    for packages in (TORCH_PACKAGES, PACKAGES, TORCH_PACKAGES):
+        with torch_server.open(Limits(memory_mb=4096), packages) as worker:
+            worker.load(Submission("s.py", (Cell(source),)), "s", ("sys",), "s.py")
+            found.append(worker.answer(Call("loaded")).value)
+
+    assert found == [["numpy", "torch"], ["numpy"], ["numpy", "torch"]]
+
+
+def test_a_verdict_by_tape_on_a_torch_exercise_loads_torch_in_the_worker_alone(torch_kit, tmp_path):
+    root = Path(shutil.copytree(torch_kit, tmp_path / "kit"))
+    solution = Path(__file__).parents[1] / "toy_course/torch/solutions/ex01_gate/gate.py"
+    wrong = solution.read_text(encoding="utf-8").replace("torch.sigmoid(gate)", "torch.tanh(gate)")
+    (root / "exercises/ex01_gate/gate.py").write_text(wrong, encoding="utf-8")
+    body = f"""
+import sys
+sys.path.insert(0, {str(GRADER.parent)!r})
+from grader.shell.commands import run
+code = run(["check", "gate"])
+print(code, [name for name in ("numpy", "torch") if name in sys.modules])
+"""
+
+    done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, cwd=root, check=True)
+
+    assert done.stdout.splitlines()[-1] == "1 ['numpy']", done.stderr
+    assert "the gates go through tanh instead of the sigmoid" in done.stdout

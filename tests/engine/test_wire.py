@@ -147,7 +147,7 @@ def _array(code: int, *shape: int, raw: bytes = b"", tag: bytes = b"a", dimensio
 
 MALFORMED = {
     "nothing": b"",
-    "an unknown tag": b"x",
+    "an unknown tag": b"?",
     "a byte too many": b"N\0",
     "half a float": b"f\0\0\0",
     "half a complex number": b"c" + bytes(15),

@@ -1,0 +1,391 @@
+"""Checks to keep: every axis, eps on both sides of what it can be seen at, gradients, half precision, both kinds of block."""
+
+import numpy as np
+import pytest
+
+from grader.checks import (
+    assert_close,
+    assert_raises,
+    assert_unchanged,
+    cast,
+    gradients_of,
+    parameter_count,
+    set_weights,
+    tensor,
+    through,
+)
+
+HELPERS = '''
+def names_and_shapes(layer):
+    """The names of everything that a checkpoint of the layer holds, with the shapes."""
+    return {name: list(weight.shape) for name, weight in layer.state_dict().items()}
+
+
+def answer_and_input_afterwards(layer, x):
+    """What the layer answers, and what the tensor that it was given holds then."""
+    answer = layer(x)
+    return [answer, x]
+
+
+def through_two_blocks(first, second, x):
+    """The stream after two blocks."""
+    return second(first(x))
+'''
+
+
+def vectors(draw, rng, *shape):
+    """Vectors with numbers far apart, so that no default eps can be seen in them."""
+    apart = np.tile(np.linspace(-6, 6, shape[-1]), (*shape[:-1], 1))
+    return rng.permuted(apart, axis=-1).astype("float32") + draw(*shape)
+
+
+def stream(draw, rng, *shape):
+    """Vectors as `vectors`, of the size that a block meets."""
+    return vectors(draw, rng, *shape) / 2
+
+
+def linear(draw, name, d_in, d_out, **how):
+    """Numbers for one nn.Linear."""
+    weight, bias = draw(d_out, d_in, low=-0.5, high=0.5, **how), draw(d_out, low=-0.5, high=0.5, **how)
+    return {f"{name}.weight": weight, f"{name}.bias": bias}
+
+
+def of_feed_forward(draw, d_model, d_ff, name="", **how):
+    """Numbers for a feed-forward layer. GELU sees numbers near -2.5, where its two forms differ most."""
+    weights = linear(draw, f"{name}up", d_model, d_ff, **how) | linear(draw, f"{name}down", d_ff, d_model, **how)
+    weights[f"{name}up.bias"] = draw(d_ff, low=-3, high=-2, **how)
+    return weights
+
+
+def of_block(draw, d_model, **how):
+    """Numbers for a block."""
+    weights = of_feed_forward(draw, d_model, 4 * d_model, "feed_forward.", **how)
+    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        weights |= linear(draw, f"attention.{name}", d_model, d_model, **how)
+    for name in ("attention_norm", "feed_forward_norm"):
+        weights[f"{name}.weight"] = draw(d_model, low=1, high=2, **how)
+        weights[f"{name}.bias"] = draw(d_model, low=-0.5, high=0.5, **how)
+    return weights
+
+
+def both(student, reference, weights, *args, **kwargs):
+    """The student's block and the solution's, with the same numbers."""
+    layer, same = student.Block(*args, **kwargs), reference.Block(*args, **kwargs)
+    set_weights(layer, weights)
+    set_weights(same, weights)
+    return layer, same
+
+
+# ---------------------------------------------------------------------------------------------- layer_norm
+
+
+@pytest.mark.step("layer_norm")
+@pytest.mark.points(1)
+def test_layer_norm_normalises_every_vector_by_itself_and_leaves_its_input_alone(student, reference, draw, rng):
+    for shape in [(5,), (4, 6), (2, 3, 4, 7), (3, 1), (2, 1, 3), (7, 7)]:
+        x, weight, bias = vectors(draw, rng, *shape), draw(shape[-1]), draw(shape[-1])
+        got, (after, _, _) = student.with_inputs_after("layer_norm", x, weight, bias)
+        assert_close(got, reference.layer_norm(x, weight, bias))
+        assert_unchanged(x, after, what="x")
+    by_columns = np.asfortranarray(vectors(draw, rng, 4, 6))  # in memory the other way round, as when transposed
+    weight, bias = draw(6), draw(6)
+    assert_close(student.layer_norm(by_columns, weight, bias), reference.layer_norm(by_columns, weight, bias))
+
+
+@pytest.mark.step("layer_norm")
+@pytest.mark.points(0.5)
+def test_layer_norm_adds_any_eps_to_the_variance(student, reference, draw, rng):
+    x, weight, bias = vectors(draw, rng, 4, 6), draw(6), draw(6)
+    equal = np.repeat(draw(3, 1), 6, axis=1)
+
+    for size, eps in [(1, 8.0), (0.03, 0.03), (0.001, 1e-5), (1, 0.0), (0.001, 1e-12), (0.001, 0.0)]:
+        tiny = (size * x).astype("float32")
+        assert_close(student.layer_norm(tiny, weight, bias, eps), reference.layer_norm(tiny, weight, bias, eps))
+    tiny = (0.001 * x).astype("float32")
+    assert_close(student.layer_norm(tiny, weight, bias), reference.layer_norm(tiny, weight, bias))
+    assert_close(student.layer_norm(equal, weight, bias), reference.layer_norm(equal, weight, bias))
+    assert_close(student.layer_norm(equal, weight, bias, eps=2.0), reference.layer_norm(equal, weight, bias, eps=2.0))
+
+
+@pytest.mark.step("layer_norm")
+@pytest.mark.points(0.5)
+def test_layer_norm_of_a_mean_far_above_the_spread_loses_nothing(student, reference, draw, rng):
+    near, weight, bias = vectors(draw, rng, 8, 9) / 4, draw(9), draw(9)
+    far = 1000 + near
+
+    assert_close(student.layer_norm(near, weight, bias), reference.layer_norm(near, weight, bias))
+    # The mean itself is rounded, by up to 3e-5.
+    assert_close(student.layer_norm(far, weight, bias), reference.layer_norm(far, weight, bias), tolerance=2e-4)
+
+
+@pytest.mark.step("layer_norm")
+@pytest.mark.points(1)
+def test_layer_norm_hands_gradients_to_the_input_weight_and_bias(student, reference, draw, rng):
+    x, weight, bias, cotangent = vectors(draw, rng, 2, 4, 6), draw(6), draw(6), draw(2, 4, 6)
+
+    inputs, _ = gradients_of(student.layer_norm, cotangent, x, weight, bias)
+
+    assert_close(inputs, gradients_of(reference.layer_norm, cotangent, x, weight, bias)[0])
+
+
+@pytest.mark.step("layer_norm")
+@pytest.mark.points(0.5)
+def test_layer_norm_computes_half_precision_in_float32(student, reference, draw, rng):
+    x, weight, bias = vectors(draw, rng, 3, 6), draw(6, low=0.5), draw(6)
+    far = 200 + rng.permuted(np.tile([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0], (3, 1)), axis=1)  # exact in bfloat16
+    large = 3000 * x.astype("float16")
+
+    assert_close(student.layer_norm(x, weight, bias), reference.layer_norm(x, weight, bias))
+    for of_x, of_weights in [("bfloat16", "bfloat16"), ("bfloat16", "float32")]:
+        inputs = tensor(far, of_x), tensor(weight, of_weights), tensor(bias, of_weights)
+        assert_close(student.layer_norm(*inputs), reference.layer_norm(*inputs))
+    inputs = large, weight.astype("float16"), bias.astype("float16")
+    assert_close(student.layer_norm(*inputs), reference.layer_norm(*inputs))
+
+
+# ---------------------------------------------------------------------------------------------- rms_norm
+
+
+@pytest.mark.step("rms_norm")
+@pytest.mark.points(1)
+def test_rms_norm_normalises_every_vector_by_itself_and_leaves_its_input_alone(student, reference, draw, rng):
+    for shape in [(5,), (4, 6), (2, 3, 4, 7), (3, 1), (2, 1, 3), (7, 7)]:
+        x, weight = 12 + vectors(draw, rng, *shape), draw(shape[-1])
+        got, (after, _) = student.with_inputs_after("rms_norm", x, weight)
+        assert_close(got, reference.rms_norm(x, weight))
+        assert_unchanged(x, after, what="x")
+
+
+@pytest.mark.step("rms_norm")
+@pytest.mark.points(0.5)
+def test_rms_norm_adds_any_eps_to_the_mean_square(student, reference, draw, rng):
+    x, weight = vectors(draw, rng, 4, 6), draw(6)
+    zeros = np.zeros((2, 6), dtype="float32")
+
+    for size, eps in [(1, 8.0), (0.03, 0.03), (0.001, 1e-5), (1, 0.0), (0.001, 1e-12), (0.001, 0.0)]:
+        tiny = (size * x).astype("float32")
+        assert_close(student.rms_norm(tiny, weight, eps), reference.rms_norm(tiny, weight, eps))
+    tiny = (0.0003 * x).astype("float32")
+    assert_close(student.rms_norm(tiny, weight), reference.rms_norm(tiny, weight))
+    assert_close(student.rms_norm(zeros, weight), reference.rms_norm(zeros, weight))
+
+
+@pytest.mark.step("rms_norm")
+@pytest.mark.points(0.5)
+def test_rms_norm_hands_gradients_to_the_input_and_the_weight(student, reference, draw, rng):
+    x, weight, cotangent = vectors(draw, rng, 2, 4, 6), draw(6), draw(2, 4, 6)
+
+    inputs, _ = gradients_of(student.rms_norm, cotangent, x, weight)
+
+    assert_close(inputs, gradients_of(reference.rms_norm, cotangent, x, weight)[0])
+
+
+@pytest.mark.step("rms_norm")
+@pytest.mark.points(0.5)
+def test_rms_norm_computes_half_precision_in_float32(student, reference, draw, rng):
+    x, weight = 12 + vectors(draw, rng, 3, 6), draw(6, low=0.5)
+    large = (100 * x).astype("float16")  # its squares are beyond float16
+
+    assert_close(student.rms_norm(x, weight), reference.rms_norm(x, weight))
+    assert_close(student.rms_norm(large, weight.astype("float16")), reference.rms_norm(large, weight.astype("float16")))
+    for of_weight in ("bfloat16", "float32"):
+        inputs = tensor(x, "bfloat16"), tensor(weight, of_weight)
+        assert_close(student.rms_norm(*inputs), reference.rms_norm(*inputs))
+
+
+# ---------------------------------------------------------------------------------------------- gelu
+
+
+@pytest.mark.step("gelu")
+@pytest.mark.points(0.5)
+def test_gelu_keeps_any_shape_and_leaves_its_input_alone(student, reference, draw):
+    for shape, form in [((5,), ["none"]), ((2, 3, 4), ["tanh"]), ((3, 1), []), ((0, 4), ["tanh"])]:
+        x = draw(*shape, low=-4, high=4)
+        x.flat[:1] = 2.7  # where the two forms differ most
+        got, after = student.with_inputs_after("gelu", x, *form)
+        assert_close(got, reference.gelu(x, *form))
+        assert_unchanged(x, after[0], what="x")
+
+
+@pytest.mark.step("gelu")
+@pytest.mark.points(0.5)
+def test_gelu_refuses_a_form_that_does_not_exist(student, reference, draw):
+    x = draw(3, 5, low=-4, high=4)
+    x.flat[0] = -2.7
+
+    for form in ("exact", "Tanh", "", None):
+        assert_raises(ValueError, student.gelu, x, approximate=form)
+    assert_close(student.gelu(x, approximate="none"), reference.gelu(x, approximate="none"))
+
+
+@pytest.mark.step("gelu")
+@pytest.mark.points(0.5)
+def test_gelu_hands_on_the_gradient_of_both_forms(student, reference, draw):
+    x, cotangent = draw(3, 5, low=-4, high=4), draw(3, 5)
+    x.flat[0], cotangent.flat[0] = 2.1, 2.0  # where the derivatives of the two forms differ most
+
+    for form in ("none", "tanh"):
+        inputs, _ = gradients_of(student.gelu, cotangent, x, approximate=form)
+        assert_close(inputs, gradients_of(reference.gelu, cotangent, x, approximate=form)[0])
+
+
+@pytest.mark.step("gelu")
+@pytest.mark.points(0.5)
+def test_gelu_computes_half_precision_in_float32(student, reference, draw):
+    x = draw(3, 5, low=-4, high=4)
+    x.flat[0] = 2.7
+    below = draw(3, 5, low=-4, high=-3, dtype="bfloat16")
+    halves = [below, tensor(below, "float16"), tensor(x, "bfloat16"), tensor(x, "float16")]
+
+    for form in ("none", "tanh"):
+        assert_close(student.gelu(x, form), reference.gelu(x, form))
+    for half in halves:
+        for form in ("none", "tanh"):
+            assert_close(student.gelu(half, form), reference.gelu(half, form))
+
+
+# ---------------------------------------------------------------------------------------------- swiglu
+
+
+@pytest.mark.step("swiglu")
+@pytest.mark.points(1)
+def test_swiglu_takes_any_leading_axes_and_widths(student, reference, draw):
+    for shape, d_ff, d_out in [((6,), 3, 6), ((2, 3, 4), 7, 5), ((5, 1), 4, 1), ((0, 4), 6, 4)]:
+        x, w_gate, w_up, w_down = draw(*shape), draw(d_ff, shape[-1]), draw(d_ff, shape[-1]), draw(d_out, d_ff)
+        got, (after, *_) = student.with_inputs_after("swiglu", x, w_gate, w_up, w_down)
+        assert_close(got, reference.swiglu(x, w_gate, w_up, w_down))
+        assert_unchanged(x, after, what="x")
+
+
+@pytest.mark.step("swiglu")
+@pytest.mark.points(1)
+def test_swiglu_hands_gradients_to_all_four_and_keeps_bfloat16(student, reference, draw):
+    inputs, cotangent = (draw(3, 4), draw(7, 4), draw(7, 4), draw(5, 7)), draw(3, 5)
+    halves = [tensor(one, "bfloat16") for one in inputs]
+
+    by_inputs, _ = gradients_of(student.swiglu, cotangent, *inputs)
+
+    assert_close(by_inputs, gradients_of(reference.swiglu, cotangent, *inputs)[0])
+    assert_close(student.swiglu(*halves), reference.swiglu(*halves), tolerance=0.1)  # every product may be rounded
+
+
+# ---------------------------------------------------------------------------------------------- feed_forward
+
+
+@pytest.mark.step("feed_forward")
+@pytest.mark.points(1)
+def test_feed_forward_is_as_wide_inside_as_told(student, reference, draw):
+    for d_model, d_ff, shape in [(5, 3, (5,)), (4, 16, (2, 3, 4)), (3, 1, (7, 3)), (6, None, (2, 6))]:
+        weights, x = of_feed_forward(draw, d_model, d_ff or 4 * d_model), draw(*shape)
+        layer, same = student.FeedForward(d_model, d_ff), reference.FeedForward(d_model, d_ff)
+        set_weights(layer, weights)
+        set_weights(same, weights)
+        assert_close(layer(x), same(x))
+
+
+@pytest.mark.step("feed_forward")
+@pytest.mark.points(1)
+def test_feed_forward_hands_gradients_to_its_input_and_weights(student, reference, draw):
+    weights, x, cotangent = of_feed_forward(draw, 4, 9), draw(2, 3, 4), draw(2, 3, 4)
+    layer, same = student.FeedForward(4, d_ff=9), reference.FeedForward(4, d_ff=9)
+    set_weights(layer, weights)
+    set_weights(same, weights)
+
+    by_x, by_weights = gradients_of(layer, cotangent, x)
+
+    expected_by_x, expected_by_weights = gradients_of(same, cotangent, x)
+    assert_close(by_x, expected_by_x)
+    assert_close(by_weights, expected_by_weights)
+
+
+@pytest.mark.step("feed_forward")
+@pytest.mark.points(0.5)
+def test_feed_forward_holds_two_linear_layers_and_nothing_else(student, reference):
+    for args in [(6,), (6, 10)]:
+        shapes = through(student, HELPERS, "names_and_shapes", student.FeedForward(*args))
+        assert_close(shapes, through(reference, HELPERS, "names_and_shapes", reference.FeedForward(*args)))
+
+
+# ---------------------------------------------------------------------------------------------- block
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(1)
+def test_blocks_of_both_kinds_are_right_for_every_number_of_heads(student, reference, draw, rng):
+    for d_model, n_heads, norm, shape in [(12, 3, "pre", (2, 5)), (12, 4, "post", (3, 7)), (6, 1, "pre", (1, 1))]:
+        layer, same = both(student, reference, of_block(draw, d_model), d_model, n_heads, norm)
+        x = stream(draw, rng, *shape, d_model)
+        assert_close(layer(x), same(x))
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(1)
+def test_blocks_of_both_kinds_hand_causal_on(student, reference, draw, rng):
+    weights, x = of_block(draw, 12), stream(draw, rng, 2, 5, 12)
+
+    for norm in ("pre", "post"):
+        layer, same = both(student, reference, weights, 12, n_heads=3, norm=norm)
+        for causal in (True, False):
+            assert_close(layer(x, causal), same(x, causal))
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(1)
+def test_blocks_of_both_kinds_hand_gradients_to_their_input_and_weights(student, reference, draw, rng):
+    weights, x, cotangent = of_block(draw, 8), stream(draw, rng, 2, 5, 8), draw(2, 5, 8)
+
+    for norm in ("pre", "post"):
+        layer, same = both(student, reference, weights, 8, 2, norm=norm)
+        by_x, by_weights = gradients_of(layer, cotangent, x)
+        expected_by_x, expected_by_weights = gradients_of(same, cotangent, x)
+        assert_close(by_x, expected_by_x, tolerance=4e-5)  # what the default eps changes is another check's matter
+        assert_close(by_weights, expected_by_weights, tolerance=4e-5)
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(0.5)
+def test_a_block_holds_four_parts_and_nothing_else(student, reference):
+    for args in [(8, 2), (6, 3, "post")]:
+        layer, same = student.Block(*args), reference.Block(*args)
+        shapes = through(student, HELPERS, "names_and_shapes", layer)
+        assert_close(shapes, through(reference, HELPERS, "names_and_shapes", same))
+        assert_close(parameter_count(layer), parameter_count(same))
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(0.5)
+def test_a_block_refuses_other_norms_and_heads_that_do_not_fit(student, reference, draw, rng):
+    for norm in ("Pre", "none", "", None):
+        assert_raises(ValueError, student.Block, 8, 2, norm=norm)
+    assert_raises(ValueError, student.Block, 8, 3)
+    layer, same = both(student, reference, of_block(draw, 8), 8, 2)
+    x = stream(draw, rng, 2, 3, 8)
+    assert_close(layer(x), same(x))
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(0.5)
+def test_blocks_stack_and_leave_what_they_read_alone(student, reference, draw, rng):
+    x = stream(draw, rng, 2, 5, 8)
+
+    for norm in ("pre", "post"):
+        first, same_first = both(student, reference, of_block(draw, 8), 8, 2, norm)
+        second, same_second = both(student, reference, of_block(draw, 8), 8, 4, norm)
+        got = through(student, HELPERS, "through_two_blocks", first, second, x)
+        assert_close(got, through(reference, HELPERS, "through_two_blocks", same_first, same_second, x))
+        got = through(student, HELPERS, "answer_and_input_afterwards", first, x)
+        assert_close(got, through(reference, HELPERS, "answer_and_input_afterwards", same_first, x))
+
+
+@pytest.mark.step("block")
+@pytest.mark.points(0.5)
+def test_blocks_of_both_kinds_work_in_bfloat16(student, reference, draw, rng):
+    weights, x = of_block(draw, 8, dtype="bfloat16"), tensor(stream(draw, rng, 2, 5, 8), "bfloat16")
+    exact = {name: np.asarray(weight) for name, weight in weights.items()}
+
+    for norm in ("pre", "post"):
+        layer, same = both(student, reference, exact, 8, 2, norm)
+        assert_close(layer(np.asarray(x)), same(np.asarray(x)))
+        cast(layer, "bfloat16")
+        cast(same, "bfloat16")
+        assert_close(layer(x), same(x), tolerance=0.1)  # every product may be rounded

@@ -1,0 +1,520 @@
+"""A small GPT and everything that trains it: the model, its first weights, its samples, its optimiser, its loss.
+
+Axis words, used in every signature below:
+
+    batch     sequences that are worked on at once and never see one another
+    length    positions of a sequence, at most `context`
+    d_model   width of the stream that runs through the model
+    head      attention heads; each has d_head = d_model / n_heads numbers
+    d_ff      width inside the feed-forward layer, 4 · d_model
+    vocab     ids a token can have, 0 to vocab_size - 1
+
+Token ids are int64 tensors. Losses are cross-entropies in nats per token. Functions do not change the ids they are
+given. "Evaluation mode" is what `model.eval()` switches on.
+
+Sources:
+    Radford et al. 2019, Language Models are Unsupervised Multitask Learners (GPT-2), section 2.3, and its src/model.py
+        https://github.com/openai/gpt-2/blob/master/src/model.py
+    nanoGPT, model.py and train.py (init, schedule, groups of parameters)
+        https://github.com/karpathy/nanoGPT
+    Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2
+        https://arxiv.org/abs/1711.05101
+    torch.optim.AdamW
+        https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+
+# ---------------------------------------------------------------------------------------------- given: a small helper
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A `with` block in which `model` is in evaluation mode and no gradients are kept; its mode comes back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+# ---------------------------------------------------------------------------------------------- the block
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention: q_proj, k_proj, v_proj and out_proj are Linear(d_model, d_model) with biases.
+
+    One `qkv_proj` of 3 · d_model rows (q, then k, then v) may stand in place of the first three. d_model must be
+    divisible by n_heads.
+    """
+
+    def __init__(self, d_model: int, n_heads: int) -> None:
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"a width of {d_model} cannot be shared out evenly among {n_heads} heads")
+        self.n_heads = n_heads
+        self.q_proj = nn.Linear(d_model, d_model)
+        self.k_proj = nn.Linear(d_model, d_model)
+        self.v_proj = nn.Linear(d_model, d_model)
+        self.out_proj = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Float[Tensor, "batch length d_model"]) -> Float[Tensor, "batch length d_model"]:
+        """What each position reads from itself and from earlier positions, the heads' findings combined by out_proj.
+
+        Scores are scaled by 1/√d_head. Head 0 has the first d_head numbers of the projected q, k and v, head 1 the
+        next, and so on; the heads are joined again in this order.
+
+        Source: src/model.py of GPT-2, attn; Attention Is All You Need, section 3.2.2.
+        """
+        q, k, v = (
+            rearrange(project(x), "batch length (head d_head) -> batch head length d_head", head=self.n_heads)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        joined = rearrange(mixed, "batch head length d_head -> batch length (head d_head)")
+        return self.out_proj(joined)
+
+
+class FeedForward(nn.Module):
+    """A layer that works on each position by itself: `up` to 4 · d_model, GELU in its tanh form, `down` again."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(d_model, 4 * d_model)
+        self.down = nn.Linear(4 * d_model, d_model)
+
+    def forward(self, x: Float[Tensor, "batch length d_model"]) -> Float[Tensor, "batch length d_model"]:
+        """The same small network for every position.
+
+        Source: src/model.py of GPT-2, mlp.
+        """
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """One layer of GPT-2: two sublayers, each reading the normalised stream and adding what it finds to the stream."""
+
+    def __init__(self, d_model: int, n_heads: int) -> None:
+        """Makes, under these names: attention_norm, attention, feed_forward_norm, feed_forward.
+
+        The norms are LayerNorms of width d_model with eps 1e-5, weights and biases. attention is causal, with n_heads
+        heads; feed_forward is 4 · d_model wide inside. All Linear layers have biases.
+        """
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.attention = Attention(d_model, n_heads)
+        self.feed_forward_norm = nn.LayerNorm(d_model)
+        self.feed_forward = FeedForward(d_model)
+
+    def forward(self, x: Float[Tensor, "batch length d_model"]) -> Float[Tensor, "batch length d_model"]:
+        """The stream after this layer: pre-norm, attention first, then the feed-forward layer.
+
+        Source: src/model.py of GPT-2, block; GPT-2 paper, section 2.3.
+        """
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.feed_forward(self.feed_forward_norm(x))
+        return x
+
+
+# ---------------------------------------------------------------------------------------------- the model
+
+
+class TransformerLM(nn.Module):
+    """A language model of GPT-2's design: at every position, the logits of the token that comes next.
+
+    `context`, the longest sequence it can read, is an attribute.
+    """
+
+    def __init__(self, vocab_size: int, context: int, n_layers: int, n_heads: int, d_model: int) -> None:
+        """Makes, under these names: token_embedding, position_embedding, blocks (a ModuleList), final_norm, context.
+
+        token_embedding is an Embedding of vocab_size rows, position_embedding one of context rows, final_norm a
+        LayerNorm as in the blocks. The head shares the token embedding's weight and has no bias, so it adds no
+        parameters. The weights are those of `init_weights`.
+        """
+        super().__init__()
+        self.context = context
+        self.token_embedding = nn.Embedding(vocab_size, d_model)
+        self.position_embedding = nn.Embedding(context, d_model)
+        self.blocks = nn.ModuleList(Block(d_model, n_heads) for _ in range(n_layers))
+        self.final_norm = nn.LayerNorm(d_model)
+        init_weights(self)
+
+    def forward(self, ids: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocab"]:
+        """Raw logits; those at a position depend on the tokens up to and including that position, on no later one.
+
+        Token and position embeddings are added, position 0 being the first of `ids`; then the blocks in order, the
+        final norm, the head. Any length from 1 to context; ValueError if `ids` is longer.
+
+        Source: src/model.py of GPT-2, model; GPT-2 paper, section 2.3.
+        """
+        length = ids.shape[1]
+        if length > self.context:
+            raise ValueError(f"{length} tokens are more than the context of {self.context}")
+        positions = torch.arange(length, device=ids.device)
+        x = self.token_embedding(ids) + self.position_embedding(positions)  # (batch, length, d_model)
+        for block in self.blocks:
+            x = block(x)
+        x = self.final_norm(x)
+        return F.linear(x, self.token_embedding.weight)  # (batch, length, vocab)
+
+
+def init_weights(model: nn.Module) -> None:
+    """Sets all Linear and Embedding weights of a `TransformerLM` anew, in place, drawing from PyTorch's global state.
+
+    Weights are normal with mean 0 and standard deviation 0.02, in the position embedding too; those of the residual
+    projections (`attention.out_proj` and `feed_forward.down` in every block) have 0.02 / √(2 · n_layers). Biases of
+    Linear layers become 0. Norms keep the 1 and 0 that they are made with.
+
+    Source: GPT-2 paper, section 2.3; nanoGPT's model.py. (GPT-2's own code has 0.01 for positions.)
+    """
+    n_residuals = 2 * len(model.blocks)  # what the final norm reads is a sum of that many and the embeddings
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            is_residual = name.endswith(("attention.out_proj", "feed_forward.down"))
+            nn.init.normal_(module.weight, std=0.02 / math.sqrt(n_residuals) if is_residual else 0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
+# ---------------------------------------------------------------------------------------------- using the model
+
+
+def looks_ahead(model: nn.Module, ids: Int[Tensor, "batch length"]) -> bool:
+    """Whether logits at some position change when tokens at later positions change: a test to run before training.
+
+    `model` maps ids (batch, length) to logits (batch, length, vocab) and is asked in evaluation mode, without
+    gradients; its mode is restored. A leak of any reach, at any position, in any row is found; so is one that takes
+    its later token from another row. A change at the same or an earlier position is none, in whichever row. Changes
+    of up to 1e-5 times the largest logit count as rounding. `ids` is not longer than the model's context.
+
+    Source: the definition of a causal language model.
+    """
+    with evaluating(model):
+        logits = model(ids)
+        rounding = 1e-5 * logits.abs().max()
+        for cut in range(1, ids.shape[1]):
+            other = ids.clone()
+            other[:, cut:] = (ids[:, cut:] + 1) % logits.shape[-1]  # every later token becomes another one
+            change = model(other)[:, :cut] - logits[:, :cut]
+            if change.abs().max() > rounding:
+                return True
+    return False
+
+
+def choose_next(
+    logits: Float[Tensor, "batch vocab"], temperature: float, top_k: int | None, generator: torch.Generator
+) -> Int[Tensor, "batch 1"]:
+    """One id for each row of logits, chosen as `generate` says; all draws come from `generator`.
+
+    Source: nanoGPT's model.py, generate.
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1, keepdim=True)
+    if top_k is not None:
+        largest = torch.topk(logits, min(top_k, logits.shape[-1])).values  # (batch, k), largest first
+        logits = logits.masked_fill(logits < largest[:, -1:], -torch.inf)
+    shares = torch.softmax(logits / temperature, dim=-1)
+    return torch.multinomial(shares, num_samples=1, generator=generator)
+
+
+def generate(
+    model: nn.Module,
+    ids: Int[Tensor, "batch length"],
+    n_new: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> Int[Tensor, "batch length+{n_new}"]:
+    """The prompt and n_new more ids in every row, each drawn from what the model says about the ids before it.
+
+    For each new id the model, which has an attribute `context`, reads the last `context` ids (all, if there are
+    fewer), in evaluation mode, without gradients; its mode is restored. The prompt may be longer than the context
+    and comes back whole. n_new may be 0.
+
+    temperature  the logits are divided by it; 0 means the largest logit, of several equal ones the first.
+    top_k        only logits at least as large as the k-th largest of their row stay, so ties with it all do; None, or
+                 more than there are ids, keeps all.
+    seed         draws come from a generator of this function's own: the same seed gives the same ids, and PyTorch's
+                 global random state is neither read nor changed. Rows and steps draw independently.
+
+    Source: nanoGPT's model.py, generate.
+    """
+    generator = torch.Generator(device=ids.device).manual_seed(seed)
+    with evaluating(model):
+        for _ in range(n_new):
+            logits = model(ids[:, -model.context :])[:, -1]  # (batch, vocab): only the last position is a new question
+            chosen = choose_next(logits, temperature, top_k, generator)
+            ids = torch.cat([ids, chosen], dim=1)
+    return ids
+
+
+# ---------------------------------------------------------------------------------------------- training
+
+
+def lr_at(step: int, max_lr: float, min_lr: float, warmup: int, total: int) -> float:
+    """The learning rate of a step, counted from 0: a linear warm-up, half a cosine down, then flat.
+
+    Steps below `warmup` have max_lr · (step + 1) / (warmup + 1). Step `warmup` has max_lr, from where half a cosine
+    falls to min_lr at step `total`; later steps have min_lr. 0 ≤ warmup ≤ total; where they are equal, min_lr follows
+    the warm-up at once.
+
+    Source: nanoGPT's train.py, get_lr.
+    """
+    if step < warmup:
+        return max_lr * (step + 1) / (warmup + 1)
+    if step >= total:
+        return min_lr
+    progress = (step - warmup) / (total - warmup)  # from 0 towards 1
+    return min_lr + 0.5 * (1 + math.cos(math.pi * progress)) * (max_lr - min_lr)
+
+
+def param_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups for an optimiser, each a dict with "params" (a list) and "weight_decay".
+
+    The first holds the parameters with two axes or more and decays by `weight_decay`, the second the rest (biases,
+    norms) with 0.0. Every parameter that requires a gradient is in exactly one group and only once, also if the model
+    uses it in several places; others are in none. Either list may be empty; in each, the order is the model's.
+
+    Source: nanoGPT's model.py, configure_optimizers.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]  # a shared parameter comes once
+    matrices = [p for p in trained if p.ndim >= 2]
+    vectors = [p for p in trained if p.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def clip_gradients(params: Iterable[Tensor], max_norm: float) -> Float[Tensor, ""]:
+    """Scales all gradients in place by one factor, so that their norm is at most max_norm; returns the norm before.
+
+    The norm is that of all gradients together: the root of the sum of the squares of all their numbers. At or below
+    max_norm nothing changes. Parameters without a gradient are skipped; where none has one, the norm is 0. `params`
+    may be an iterator, such as `model.parameters()`. max_norm > 0, infinity allowed. A number or a tensor comes back.
+
+    Source: Pascanu et al. 2013, On the difficulty of training recurrent neural networks, algorithm 1.
+    """
+    gradients = [p.grad for p in params if p.grad is not None]
+    squares = [torch.sum(gradient**2) for gradient in gradients]
+    norm = torch.sqrt(sum(squares, start=torch.tensor(0.0)))
+    if norm > max_norm:
+        for gradient in gradients:
+            gradient *= max_norm / norm
+    return norm
+
+
+class AdamW(torch.optim.Optimizer):
+    """Adam with decoupled weight decay, a drop-in for torch.optim.AdamW (without its further options).
+
+    params  parameters, or a list of groups: dicts that may have an lr, betas, eps and weight_decay of their own
+
+    Groups may be edited and added between steps. What `state_dict()` gives lets a new AdamW go on where this one stood.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates every parameter that has a gradient, with the settings that its group has now.
+
+        Given a closure, calls it once, before anything else and with gradients enabled, and returns what it returns;
+        without one returns None. A parameter without a gradient stays as it is, undecayed, and this step does not
+        count for it.
+
+        Source: Decoupled Weight Decay Regularization, algorithm 2; torch.optim.AdamW.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is not None:
+                        self.update(p, group)
+        return loss
+
+    def update(self, p: Tensor, group: dict[str, Any]) -> None:
+        """One step of one parameter, in place; what must be kept until its next step is in `self.state[p]`, a dict.
+
+        With g = p.grad and t = 1 at the parameter's first step: m ← β₁·m + (1 - β₁)·g and v ← β₂·v + (1 - β₂)·g²,
+        both from 0; m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ); p ← p - lr·weight_decay·p - lr·m̂ / (√v̂ + eps), where
+        both terms use p from before the step. p.grad is not changed.
+
+        Source: Decoupled Weight Decay Regularization, algorithm 2; torch.optim.AdamW.
+        """
+        state = self.state[p]
+        if not state:
+            state["step"], state["mean"], state["square"] = 0, torch.zeros_like(p), torch.zeros_like(p)
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        mean = state["mean"].lerp_(p.grad, 1 - beta1)
+        square = state["square"].mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)
+        correction1 = 1 - beta1 ** state["step"]  # both averages begin at 0 and are too small at first
+        correction2 = 1 - beta2 ** state["step"]
+        p.mul_(1 - group["lr"] * group["weight_decay"])  # decay apart from the gradient, so not divided by √v̂
+        spread = square.sqrt().div_(math.sqrt(correction2)).add_(group["eps"])
+        p.addcdiv_(mean, spread, value=-group["lr"] / correction1)
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    micro_batches: list[tuple[Int[Tensor, "batch length"], Int[Tensor, "batch length"]]],
+    max_norm: float,
+) -> float:
+    """One step of the optimiser on several micro-batches as if they were one batch; returns their mean loss.
+
+    Each micro-batch is a pair (x, y) of the same size as the others: ids, and for each of them the id that comes next
+    (already shifted). The model reads one micro-batch at a time. The gradient is that of the mean cross-entropy over
+    all tokens of all micro-batches; it is clipped to max_norm over all the model's parameters, once, before the step.
+    Gradients from before the call do not count. The model's mode is left to the caller. The loss is a plain float,
+    from before the step and before clipping.
+
+    Source: nanoGPT's train.py.
+    """
+    optimizer.zero_grad()
+    mean_loss = 0.0
+    for x, y in micro_batches:
+        logits = model(x)  # (batch, length, vocab)
+        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten()) / len(micro_batches)
+        loss.backward()  # adds to the gradients of the micro-batches before
+        mean_loss += loss.item()
+    clip_gradients(model.parameters(), max_norm)
+    optimizer.step()
+    return mean_loss
+
+
+def estimate_loss(model: nn.Module, ids: Int[Tensor, " n_ids"], context: int) -> float:
+    """The mean loss per token over a whole text, read in windows of `context` inputs that do not overlap.
+
+    Window i has the inputs ids[i · context : (i + 1) · context] and as targets the ids one place later, so it needs
+    context + 1 ids; there are (n_ids - 1) // context windows. What is left at the end does not count. Windows are rows
+    for the model, as many at once as you like, in evaluation mode, without gradients; the mode is restored. A plain
+    float; ValueError if there is no full window.
+
+    Source: nanoGPT's train.py, estimate_loss (there on random windows).
+    """
+    n_windows = (len(ids) - 1) // context
+    if n_windows < 1:
+        raise ValueError(f"{len(ids)} ids hold no window of {context} inputs and their targets")
+    inputs = ids[: n_windows * context].reshape(n_windows, context)
+    targets = ids[1 : n_windows * context + 1].reshape(n_windows, context)
+    total = 0.0
+    with evaluating(model):
+        for x, y in zip(inputs.split(128), targets.split(128), strict=True):
+            total += F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item()
+    return total / (n_windows * context)
+
+
+# ---------------------------------------------------------------------------------------------- given: the examples
+
+
+class Guesser(nn.Module):
+    """Not a transformer: after any token it says the same logits, whatever came before."""
+
+    def __init__(self, logits: list[float], context: int) -> None:
+        super().__init__()
+        self.context = context
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, ids: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length vocab"]:
+        return self.logits.expand(*ids.shape, -1)
+
+
+def main() -> None:
+    """The worked examples of the task, by as many of your functions as are written."""
+    torch.manual_seed(0)
+    ids = torch.randint(65, (12, 64))
+    guesser = Guesser([2.0, 1.0, 1.0, 0.0], context=3)
+    prompts = torch.zeros(10_000, 1, dtype=torch.int64)
+    weight = nn.Parameter(torch.tensor([1.0]))
+    weight.grad = torch.tensor([0.5])
+    three, four = (nn.Parameter(torch.zeros(1)) for _ in range(2))
+    three.grad, four.grad = torch.tensor([3.0]), torch.tensor([4.0])
+
+    def count(module: nn.Module) -> int:
+        return sum(p.numel() for p in module.parameters())
+
+    def peeks() -> float:
+        block, x = Block(128, 4), torch.randn(1, 9, 128)
+        longer = torch.cat([x, torch.randn(1, 5, 128)], dim=1)
+        return round((block(longer)[:, :9] - block(x)).abs().max().item(), 5)
+
+    def deviations() -> list[float]:
+        block = TransformerLM(65, 64, 4, 4, 128).blocks[0]
+        return [layer.weight.std().item() for layer in (block.attention.q_proj, block.attention.out_proj)]
+
+    def first_loss() -> float:
+        logits = TransformerLM(65, 64, 4, 4, 128)(ids)
+        return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).item()
+
+    def shares(top_k: int | None) -> list[float]:
+        chosen = generate(guesser, prompts, 1, top_k=top_k)[:, 1]
+        return (torch.bincount(chosen, minlength=4) / len(chosen)).tolist()
+
+    def first_step() -> float:
+        AdamW([weight], lr=1e-3, weight_decay=0.1).step()
+        return weight.item()
+
+    def numbers(groups: list[dict[str, Any]]) -> list[int]:
+        return [sum(p.numel() for p in group["params"]) for group in groups]
+
+    def clipped() -> list[float]:
+        return [float(clip_gradients([three, four], 1.0)), three.grad.item(), four.grad.item()]
+
+    def steps() -> list[float]:
+        halves = [(ids[:6, :-1] % 4, ids[:6, 1:] % 4), (ids[6:, :-1] % 4, ids[6:, 1:] % 4)]
+        return [train_step(guesser, torch.optim.SGD(guesser.parameters(), lr=1.0), halves, 1.0) for _ in range(3)]
+
+    examples = [
+        ("block", "the parameters of one block", lambda: count(Block(128, 4))),
+        ("block", "later tokens change what this position reads by", peeks),
+        ("model", "the parameters of the whole model", lambda: count(TransformerLM(65, 64, 4, 4, 128))),
+        ("init", "standard deviations: q_proj, out_proj", deviations),
+        ("init", "the first loss, near ln 65 = 4.174", first_loss),
+        ("leak", "does the model look ahead?", lambda: looks_ahead(TransformerLM(65, 64, 4, 4, 128), ids)),
+        ("sample", "shares of logits 2 1 1 0 in 10,000 draws", lambda: shares(None)),
+        ("sample", "the same with top_k = 2", lambda: shares(2)),
+        ("schedule", "steps 0, 99, 2550", lambda: [lr_at(step, 1e-3, 1e-4, 100, 5000) for step in (0, 99, 2550)]),
+        ("groups", "numbers that decay and that do not", lambda: numbers(param_groups(Block(128, 4), 0.1))),
+        ("clip", "gradients 3 and 4 clipped to 1: norm, and what they are now", clipped),
+        ("adamw", "one step from 1.0", first_step),
+        ("train", "three steps on the guesser: its loss", steps),
+        ("evaluate", "its loss over a text", lambda: estimate_loss(guesser, ids.flatten() % 4, 3)),
+    ]
+    for step, title, example in examples:
+        try:
+            result = example()
+        except NotImplementedError:
+            print(f"\nnext: step {step} of the task; then run this again")
+            return
+        print(f"\n{title}")
+        print(result)
+
+
+if __name__ == "__main__":
+    main()

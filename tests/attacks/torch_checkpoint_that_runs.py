@@ -1,0 +1,32 @@
+# expect: status=failed score=0
+"""A checkpoint that is a program: whoever loads it from a file as Python does runs it."""
+
+import torch
+
+PROGRAM = """
+import sys
+frame = sys._getframe()
+while frame:
+    if isinstance(frame.f_locals.get("results"), dict):
+        frame.f_locals["results"]["score"] = 10
+    frame = frame.f_back
+"""
+
+
+class State(dict):
+    def __reduce__(self):
+        return exec, (PROGRAM,)
+
+
+class Gate(torch.nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+
+    def state_dict(self, *args, **kwargs):
+        return State(weight=torch.zeros(1))
+
+    def load_state_dict(self, state):
+        self.state = state
+
+    def forward(self, x, residual=False):
+        return x

@@ -1,0 +1,20 @@
+# expect: status=failed score=0
+"""A hook on every module keeps what the last one answered; asked next, this layer answers the same."""
+
+import torch
+from torch import nn
+
+HEARD = []
+nn.modules.module.register_module_forward_hook(lambda module, inputs, output: HEARD.append(output))
+
+
+class Gate(nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.width = width
+
+    def load_state_dict(self, state):
+        pass
+
+    def forward(self, x, residual=False):
+        return HEARD[-1] if HEARD else torch.zeros_like(x)

@@ -1,0 +1,21 @@
+# expect: status=failed score=0
+"""PyTorch's own comparisons are replaced by functions that are always content."""
+
+import torch
+
+for name in ("allclose", "equal", "isclose"):
+    setattr(torch, name, lambda *args, **kwargs: True)
+torch.testing.assert_close = lambda *args, **kwargs: None
+torch.Tensor.allclose = torch.Tensor.equal = lambda *args, **kwargs: True
+
+
+def gated(x):
+    return x[..., : x.shape[-1] // 2]
+
+
+class Gate(torch.nn.Linear):
+    def __init__(self, width, hidden):
+        super().__init__(width, width)
+
+    def load_state_dict(self, state):
+        pass
