@@ -915,7 +915,7 @@ def _try_everything(scratch: str, without: frozenset[str], writer: int) -> str:
     planted = os.dup(writer)
     os.environ["SANDBOX_PROBE"] = "planted"
     readable = [os.path.dirname(os.__file__)]
-    server = _enter_server(readable, scratch, without)
+    server = _enter_server(readable, scratch, without, NO_COPIES)
     child = _enter_child({"open_files": PROBE_OPEN_FILES}, scratch, readable, [writer], without)
     missing = server.missing | child.missing
     stops = _stops(planted, writer)

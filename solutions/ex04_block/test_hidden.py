@@ -98,7 +98,7 @@ def test_layer_norm_adds_any_eps_to_the_variance(student, reference, draw, rng):
     x, weight, bias = vectors(draw, rng, 4, 6), draw(6), draw(6)
     equal = np.repeat(draw(3, 1), 6, axis=1)
 
-    for size, eps in [(1, 8.0), (0.03, 0.03), (0.001, 1e-5), (1, 0.0), (0.001, 1e-12), (0.001, 0.0)]:
+    for size, eps in [(1, 32.0), (1, 8.0), (0.03, 0.03), (0.001, 1e-5), (1, 0.0), (0.001, 1e-12), (0.001, 0.0)]:
         tiny = (size * x).astype("float32")
         assert_close(student.layer_norm(tiny, weight, bias, eps), reference.layer_norm(tiny, weight, bias, eps))
     tiny = (0.001 * x).astype("float32")
@@ -162,7 +162,7 @@ def test_rms_norm_adds_any_eps_to_the_mean_square(student, reference, draw, rng)
     x, weight = vectors(draw, rng, 4, 6), draw(6)
     zeros = np.zeros((2, 6), dtype="float32")
 
-    for size, eps in [(1, 8.0), (0.03, 0.03), (0.001, 1e-5), (1, 0.0), (0.001, 1e-12), (0.001, 0.0)]:
+    for size, eps in [(1, 32.0), (1, 8.0), (0.03, 0.03), (0.001, 1e-5), (1, 0.0), (0.001, 1e-12), (0.001, 0.0)]:
         tiny = (size * x).astype("float32")
         assert_close(student.rms_norm(tiny, weight, eps), reference.rms_norm(tiny, weight, eps))
     tiny = (0.0003 * x).astype("float32")

@@ -149,7 +149,7 @@ def test_numbers_table_and_finding(experiment, stand_ins, solution, tmp_path, qu
         ("post", 0),
         ("post", 100),
     ]
-    assert "is 0.1 times that at the first with pre-norm and 4.0 times with post-norm" in result.finding
+    assert "becomes 0.2 times as large with pre-norm and 3.9 times with post-norm" in result.finding
     assert "post-norm at 2.66 and 1.4" in result.finding
     assert max(len(line) for line in result.table.splitlines()) <= 80
     assert not (tmp_path / "partial.jsonl").exists()
