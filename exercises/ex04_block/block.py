@@ -281,6 +281,8 @@ def main() -> None:
     """The worked examples of the task, by as many of your functions as are written."""
     x = torch.tensor([1.0, 2.0, 3.0, 4.0])
     steps = torch.tensor([-1.0, 0.0, 1.0])
+    print("the vector of the worked example")
+    print(*(f"{number:.0f}" for number in x.tolist()), end="\n\n")
 
     examples = [
         ("layer_norm", "layer_norm of 1, 2, 3, 4", normalised),

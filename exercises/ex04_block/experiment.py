@@ -229,13 +229,16 @@ def at(rows: list[dict[str, Any]], norm: str, **wanted: Any) -> dict[str, Any]:
 
 def what_happened(by_depth: list[dict[str, Any]], curves: list[dict[str, Any]], warm_up: int) -> str:
     """One sentence with this run's numbers, in the order of the guess."""
-    deepest = by_depth[-1]["layers"]
-    ratios = {norm: times(at(by_depth, norm, layers=deepest)["last_to_first"]) for norm in NORMS}
+    least, most = by_depth[0]["layers"], by_depth[-1]["layers"]
+    growth = {}
+    for norm in NORMS:
+        small, large = (at(by_depth, norm, layers=layers)["gradients"][-1] for layers in (least, most))
+        growth[norm] = times(large / small)
     ends = {(row["norm"], row["warm_up"]): row["losses"][-1] for row in curves}
     return (
-        f"in {deepest} fresh blocks the gradient at the last is {ratios['pre']} times that at the first with pre-norm"
-        f" and {ratios['post']} times with post-norm; trained without and with warm-up, pre-norm ends at a loss of"
-        f" {ends['pre', 0]:.2f} and {ends['pre', warm_up]:.2f}, post-norm at {ends['post', 0]:.2f} and"
+        f"from {least} to {most} fresh blocks the gradient at the last one becomes {growth['pre']} times as large with"
+        f" pre-norm and {growth['post']} times with post-norm; trained without and with warm-up, pre-norm ends at a"
+        f" loss of {ends['pre', 0]:.2f} and {ends['pre', warm_up]:.2f}, post-norm at {ends['post', 0]:.2f} and"
         f" {ends['post', warm_up]:.2f}."
     )
 
@@ -290,7 +293,7 @@ def draw_depth(by_depth: list[dict[str, Any]], seeds: int, path: Path) -> Path:
     depths = list(dict.fromkeys(row["layers"] for row in by_depth))
     deepest = depths[-1]
     figure, panels = plots.figure(
-        "Post-norm keeps the stream's size and sends its largest gradients to the last blocks",
+        "Deeper pre-norm stacks start with smaller gradients at the end; post-norm ones do not",
         f"Fresh stacks of your own Block, width 64, before the first step; geometric mean of {seeds} draws",
         panels=3,
     )
@@ -353,7 +356,7 @@ def draw_warm_up(
     """Two panels, pre-norm and post-norm, each with the loss without and with warm-up."""
     several = any(len(row["runs"]) > 1 for row in curves)
     figure, panels = plots.figure(
-        "Post-norm needs warm-up to start learning; pre-norm does not",
+        "Without warm-up post-norm stalls or trails; pre-norm needs none",
         f"{how['layers']} of your own blocks, width {how['d_model']}, Adam at {how['lr']:g}"
         + ("; faint lines are single seeds" if several else ""),
         panels=2,
@@ -368,23 +371,12 @@ def draw_warm_up(
             dashes = {"linestyle": "-" if row["warm_up"] else (0, (3, 1.5)), "color": COLOURS[norm]}
             for losses in row["runs"] if several else []:
                 axes.plot(steps, losses, linewidth=0.8, alpha=0.35, zorder=2, **dashes)
-            axes.plot(steps, row["losses"], linewidth=2, zorder=3, **dashes)
-            half = (row["losses"][0] + row["losses"][-1]) / 2
-            falling = next((at for at, loss in enumerate(row["losses"]) if loss < half), 0)
-            if row["warm_up"]:
-                where = {"xytext": (8, 4), "textcoords": "offset points", "ha": "left", "va": "bottom"}
-                plots.label(
-                    axes, steps[falling], row["losses"][falling], f"{warm_up} steps of warm-up", COLOURS[norm], **where
-                )
-            else:
-                stuck = row["losses"][-1] > (known["letters"] + known["rate"]) / 2
-                there = len(steps) // 2 if stuck else min(falling + 1, len(steps) - 1)
-                where = {"xytext": (0, 8 if stuck else -12), "textcoords": "offset points", "ha": "center"}
-                where["va"] = "bottom" if stuck else "top"
-                plots.label(axes, steps[there], row["losses"][there], "no warm-up, dashed", COLOURS[norm], **where)
+            name = f"{warm_up} steps of warm-up" if row["warm_up"] else "no warm-up"
+            axes.plot(steps, row["losses"], linewidth=2, zorder=3, label=name, **dashes)
         axes.set_xlim(0, how["steps"])
         axes.set_ylim(known["rate"] - 0.2, max(row["losses"][0] for row in curves) + 0.1)
         axes.set_xlabel("step", fontsize=9.5, color=plots.INK)
+        axes.legend(loc="upper right", frameon=False, fontsize=10, labelcolor=COLOURS[norm], handlelength=2.6)
         plots.heading(axes, f"{norm.capitalize()}-norm: loss in nats a letter")
     return plots.save(figure, path)
 
@@ -393,7 +385,7 @@ EXPERIMENTS = {
     "depth": Experiment(
         name="depth",
         title="What moving the norm does to a deep stack: pre-norm against post-norm",
-        guess="In 48 fresh blocks, is the last block's gradient larger or smaller than the first's, how many times? Pre, post?",
+        guess="From 2 to 48 blocks, how many times as large does the last one's gradient get, pre and post? Who needs warm-up?",
         run=depth,
     ),
 }

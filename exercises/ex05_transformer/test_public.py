@@ -24,8 +24,8 @@ def norm_weights(draw, d_model, name):
 
 def model_weights(draw, vocab_size, context, n_layers, d_model):
     """Numbers for all weights of a model, by name."""
-    weights = {"token_embedding.weight": draw(vocab_size, d_model, low=-1, high=1)}
-    weights |= {"position_embedding.weight": draw(context, d_model, low=-1, high=1)}
+    weights = {"token_embedding.weight": draw(vocab_size, d_model)}
+    weights |= {"position_embedding.weight": draw(context, d_model)}
     for layer in range(n_layers):
         weights |= block_weights(draw, d_model, f"blocks.{layer}.")
     return weights | norm_weights(draw, d_model, "final_norm")
@@ -332,11 +332,12 @@ def test_adamw_takes_its_first_step_by_the_sign_and_decays_beside_it(student):
 @pytest.mark.points(1)
 def test_adamw_remembers_earlier_gradients_over_several_steps(student, reference, draw):
     start, gradients, rates = draw(3, 4), draw(6, 3, 4), [0.25, 0.125, 0.5]
+    settings = {"eps": 0.25, "weight_decay": 0.5}
 
-    got = through(student, ADAMW, "weights_after_each_step", start, gradients, lr=0.05, eps=0.25)
+    got = through(student, ADAMW, "weights_after_each_step", start, gradients, lr=0.05, **settings)
     changing = through(student, ADAMW, "weights_while_the_rate_changes", start, gradients[:3], rates)
 
-    assert_close(got, through(reference, ADAMW, "weights_after_each_step", start, gradients, lr=0.05, eps=0.25))
+    assert_close(got, through(reference, ADAMW, "weights_after_each_step", start, gradients, lr=0.05, **settings))
     assert_close(changing, through(reference, ADAMW, "weights_while_the_rate_changes", start, gradients[:3], rates))
 
 

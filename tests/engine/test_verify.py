@@ -132,7 +132,7 @@ def test_verify_prints_its_table_and_exits_by_what_holds(toy, monkeypatch):
 def test_fresh_seeds_are_drawn_anew(toy, monkeypatch):
     toy.build()
     drawn = []
-    monkeypatch.setattr(verify_module, "_with_seed", lambda sources, server, seed, margins: drawn.append(seed) or [])
+    monkeypatch.setattr(verify_module, "_with_seed", lambda sources, server, seed, *more, **named: drawn.append(seed) or [])
 
     for _ in range(2):
         prove(toy.course, toy.course.find("counter"), full=False)
