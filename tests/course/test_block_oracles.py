@@ -344,7 +344,10 @@ def test_the_signature_check_can_fail(checked):
         checked.rms_norm(torch.ones(4, 3), torch.ones(4))
 
 
-PRINTED = """layer_norm of 1, 2, 3, 4
+PRINTED = """the vector of the worked example
+1 2 3 4
+
+layer_norm of 1, 2, 3, 4
 -1.34164 -0.447212 0.447212 1.34164
 
 rms_norm of 1, 2, 3, 4
