@@ -13,6 +13,7 @@ def block_weights(draw, d_model, prefix=""):
     shapes |= {"feed_forward.up.weight": (4 * d_model, d_model), "feed_forward.up.bias": (4 * d_model,)}
     shapes |= {"feed_forward.down.weight": (d_model, 4 * d_model), "feed_forward.down.bias": (d_model,)}
     weights = {prefix + name: draw(*shape, low=-0.5, high=0.5) for name, shape in shapes.items()}
+    weights[f"{prefix}feed_forward.down.weight"] *= 4  # so that the form of GELU shows
     for norm in ("attention_norm", "feed_forward_norm"):
         weights |= norm_weights(draw, d_model, prefix + norm)
     return weights
@@ -24,8 +25,8 @@ def norm_weights(draw, d_model, name):
 
 def model_weights(draw, vocab_size, context, n_layers, d_model):
     """Numbers for all weights of a model, by name."""
-    weights = {"token_embedding.weight": draw(vocab_size, d_model)}
-    weights |= {"position_embedding.weight": draw(context, d_model)}
+    weights = {"token_embedding.weight": draw(vocab_size, d_model, low=-3, high=3)}
+    weights |= {"position_embedding.weight": draw(context, d_model, low=-3, high=3)}
     for layer in range(n_layers):
         weights |= block_weights(draw, d_model, f"blocks.{layer}.")
     return weights | norm_weights(draw, d_model, "final_norm")
@@ -37,7 +38,7 @@ def model_weights(draw, vocab_size, context, n_layers, d_model):
 @pytest.mark.step("block")
 @pytest.mark.points(1.5)
 def test_block_adds_to_the_stream_what_attention_and_feed_forward_read_from_it(student, reference, draw):
-    weights, x = block_weights(draw, 12), draw(2, 5, 12)
+    weights, x = block_weights(draw, 12), draw(2, 5, 12, low=-3, high=3)
     block, same = student.Block(12, 3), reference.Block(12, 3)
     for module in (block, same):
         set_weights(module, weights)
@@ -50,14 +51,65 @@ def test_block_adds_to_the_stream_what_attention_and_feed_forward_read_from_it(s
 @pytest.mark.step("block")
 @pytest.mark.points(0.5)
 def test_block_of_one_head_lets_a_position_read_itself_and_what_came_before(student, reference, draw):
-    weights, x = block_weights(draw, 6), draw(3, 4, 6)
-    block, same = student.Block(6, 1), reference.Block(6, 1)
+    weights, x = block_weights(draw, 9), draw(3, 4, 9, low=-3, high=3)
+    block, same = student.Block(9, 1), reference.Block(9, 1)
     for module in (block, same):
         set_weights(module, weights)
 
     got = block(x)
 
     assert_close(got, same(x))
+
+
+# ---------------------------------------------------------------------------------------------- init
+
+SIZES = '''
+import math
+import torch
+
+def nearest_half_power_of_two(weight):
+    """0 for a standard deviation of 0.02, 2 for twice that, -2 for half of it; -99 for nothing but zeros."""
+    deviation = weight.detach().double().std().item()
+    return round(2 * math.log2(deviation / 0.02)) if deviation else -99
+
+class Parts(torch.nn.Module):
+    """What a model is made of, under the same names."""
+
+    def __init__(self, n_layers):
+        super().__init__()
+        self.token_embedding = torch.nn.Embedding(50, 32)
+        self.position_embedding = torch.nn.Embedding(40, 32)
+        self.blocks = torch.nn.ModuleList(submission.Block(32, 4) for _ in range(n_layers))
+        self.final_norm = torch.nn.LayerNorm(32)
+
+def sizes_in(model):
+    named = dict(model.named_parameters(remove_duplicate=False))
+    into_the_stream = [w for name, w in named.items() if name.endswith(("out_proj.weight", "down.weight"))]
+    inside = [w for name, w in named.items() if name.endswith(("_proj.weight", "up.weight"))]
+    inside = [w for w in inside if not any(w is other for other in into_the_stream)]
+    return {
+        "token_embedding": nearest_half_power_of_two(named["token_embedding.weight"]),
+        "position_embedding": nearest_half_power_of_two(named["position_embedding.weight"]),
+        "out_proj and down": sorted({nearest_half_power_of_two(w) for w in into_the_stream}),
+        "q_proj, k_proj, v_proj and up": sorted({nearest_half_power_of_two(w) for w in inside}),
+    }
+
+def sizes_of_the_first_weights(n_layers):
+    parts = Parts(n_layers)
+    submission.init_weights(parts)
+    return sizes_in(parts)
+
+def sizes_in_a_new_model(n_layers):
+    return sizes_in(submission.TransformerLM(50, 40, n_layers, 4, 32))
+'''
+
+
+@pytest.mark.step("init")
+@pytest.mark.points(1)
+def test_first_weights_have_deviation_0_02_and_less_where_they_add_to_the_stream(student, reference):
+    got = through(student, SIZES, "sizes_of_the_first_weights", n_layers=2)
+
+    assert_close(got, through(reference, SIZES, "sizes_of_the_first_weights", n_layers=2))
 
 
 # ---------------------------------------------------------------------------------------------- model
@@ -84,38 +136,12 @@ def test_model_of_the_classic_run_has_809856_parameters(student):
     assert_close(parameter_count(model), 809_856)
 
 
-# ---------------------------------------------------------------------------------------------- init
+@pytest.mark.step("model")
+@pytest.mark.points(0.5)
+def test_a_new_model_has_the_first_weights(student, reference):
+    got = through(student, SIZES, "sizes_in_a_new_model", n_layers=2)
 
-SIZES = '''
-import math
-import torch
-
-def nearest_half_power_of_two(weight):
-    """0 for a standard deviation of 0.02, 2 for twice that, -2 for half of it; -99 for nothing but zeros."""
-    deviation = weight.detach().double().std().item()
-    return round(2 * math.log2(deviation / 0.02)) if deviation else -99
-
-def sizes_of_the_first_weights(n_layers):
-    model = submission.TransformerLM(50, 40, n_layers, 4, 32)
-    named = dict(model.named_parameters(remove_duplicate=False))
-    into_the_stream = [w for name, w in named.items() if name.endswith(("out_proj.weight", "down.weight"))]
-    inside = [w for name, w in named.items() if name.endswith(("_proj.weight", "up.weight"))]
-    inside = [w for w in inside if not any(w is other for other in into_the_stream)]
-    return {
-        "token_embedding": nearest_half_power_of_two(named["token_embedding.weight"]),
-        "position_embedding": nearest_half_power_of_two(named["position_embedding.weight"]),
-        "out_proj and down": sorted({nearest_half_power_of_two(w) for w in into_the_stream}),
-        "q_proj, k_proj, v_proj and up": sorted({nearest_half_power_of_two(w) for w in inside}),
-    }
-'''
-
-
-@pytest.mark.step("init")
-@pytest.mark.points(1)
-def test_first_weights_have_deviation_0_02_and_less_where_they_add_to_the_stream(student, reference):
-    got = through(student, SIZES, "sizes_of_the_first_weights", n_layers=2)
-
-    assert_close(got, through(reference, SIZES, "sizes_of_the_first_weights", n_layers=2))
+    assert_close(got, through(reference, SIZES, "sizes_in_a_new_model", n_layers=2))
 
 
 # ---------------------------------------------------------------------------------------------- leak

@@ -13,6 +13,7 @@ def block_weights(draw, d_model, prefix=""):
     shapes |= {"feed_forward.up.weight": (4 * d_model, d_model), "feed_forward.up.bias": (4 * d_model,)}
     shapes |= {"feed_forward.down.weight": (d_model, 4 * d_model), "feed_forward.down.bias": (d_model,)}
     weights = {prefix + name: draw(*shape, low=-0.5, high=0.5) for name, shape in shapes.items()}
+    weights[f"{prefix}feed_forward.down.weight"] *= 4  # so that the form of GELU shows
     for norm in ("attention_norm", "feed_forward_norm"):
         weights |= norm_weights(draw, d_model, prefix + norm)
     return weights
@@ -24,8 +25,8 @@ def norm_weights(draw, d_model, name):
 
 def model_weights(draw, vocab_size, context, n_layers, d_model):
     """Numbers for all weights of a model, by name."""
-    weights = {"token_embedding.weight": draw(vocab_size, d_model)}
-    weights |= {"position_embedding.weight": draw(context, d_model)}
+    weights = {"token_embedding.weight": draw(vocab_size, d_model, low=-3, high=3)}
+    weights |= {"position_embedding.weight": draw(context, d_model, low=-3, high=3)}
     for layer in range(n_layers):
         weights |= block_weights(draw, d_model, f"blocks.{layer}.")
     return weights | norm_weights(draw, d_model, "final_norm")
@@ -37,7 +38,7 @@ def model_weights(draw, vocab_size, context, n_layers, d_model):
 @pytest.mark.step("block")
 @pytest.mark.points(1)
 def test_block_passes_gradients_to_its_input_and_to_every_weight(student, reference, draw):
-    weights, x, cotangent = block_weights(draw, 8), draw(2, 5, 8), draw(2, 5, 8)
+    weights, x, cotangent = block_weights(draw, 8), draw(2, 5, 8, low=-3, high=3), draw(2, 5, 8)
     block, same = student.Block(8, n_heads=2), reference.Block(8, n_heads=2)
     for module in (block, same):
         set_weights(module, weights)
@@ -52,7 +53,7 @@ def test_block_passes_gradients_to_its_input_and_to_every_weight(student, refere
 @pytest.mark.step("block")
 @pytest.mark.points(1)
 def test_block_of_every_number_of_heads_reads_streams_of_every_size(student, reference, draw):
-    for d_model, n_heads, length, size in [(12, 4, 7, 1.0), (6, 2, 1, 1.0), (4, 4, 3, 50.0), (10, 5, 4, 0.002)]:
+    for d_model, n_heads, length, size in [(10, 5, 4, 0.002), (12, 4, 7, 2.0), (8, 2, 1, 2.0), (4, 4, 3, 50.0)]:
         weights, x = block_weights(draw, d_model), draw(2, length, d_model) * np.float32(size)
         block, same = student.Block(d_model, n_heads), reference.Block(d_model, n_heads)
         for module in (block, same):
@@ -66,6 +67,119 @@ def test_block_has_twelve_squares_and_thirteen_widths_of_parameters(student, ref
     for d_model, n_heads in [(6, 3), (20, 4)]:
         got = parameter_count(student.Block(d_model=d_model, n_heads=n_heads))
         assert_close(got, parameter_count(reference.Block(d_model=d_model, n_heads=n_heads)))
+
+
+# ---------------------------------------------------------------------------------------------- init
+
+SIZES = '''
+import math
+import torch
+
+def nearest_half_power_of_two(weight):
+    """0 for a standard deviation of 0.02, 2 for twice that, -2 for half of it; -99 for nothing but zeros."""
+    deviation = weight.detach().double().std().item()
+    return round(2 * math.log2(deviation / 0.02)) if deviation else -99
+
+class Parts(torch.nn.Module):
+    """What a model is made of, under the same names."""
+
+    def __init__(self, n_layers):
+        super().__init__()
+        self.token_embedding = torch.nn.Embedding(50, 32)
+        self.position_embedding = torch.nn.Embedding(40, 32)
+        self.blocks = torch.nn.ModuleList(submission.Block(32, 4) for _ in range(n_layers))
+        self.final_norm = torch.nn.LayerNorm(32)
+
+def sizes_in(model):
+    named = dict(model.named_parameters(remove_duplicate=False))
+    into_the_stream = [w for name, w in named.items() if name.endswith(("out_proj.weight", "down.weight"))]
+    inside = [w for name, w in named.items() if name.endswith(("_proj.weight", "up.weight"))]
+    inside = [w for w in inside if not any(w is other for other in into_the_stream)]
+    return {
+        "token_embedding": nearest_half_power_of_two(named["token_embedding.weight"]),
+        "position_embedding": nearest_half_power_of_two(named["position_embedding.weight"]),
+        "out_proj and down": sorted({nearest_half_power_of_two(w) for w in into_the_stream}),
+        "q_proj, k_proj, v_proj and up": sorted({nearest_half_power_of_two(w) for w in inside}),
+    }
+
+def sizes_of_the_first_weights(n_layers):
+    parts = Parts(n_layers)
+    submission.init_weights(parts)
+    return sizes_in(parts)
+
+def sizes_after_init_weights_on_used_parts(n_layers):
+    parts = Parts(n_layers)
+    with torch.no_grad():
+        for name, p in parts.named_parameters():
+            if "norm" not in name:
+                p.fill_(3.0)
+    submission.init_weights(parts)
+    biases = [p for name, p in parts.named_parameters() if name.endswith("bias") and "norm" not in name]
+    return sizes_in(parts), sorted({p.abs().max().item() for p in biases})
+
+def sizes_in_a_new_model(n_layers):
+    return sizes_in(submission.TransformerLM(50, 40, n_layers, 4, 32))
+
+def biases_and_norms(model):
+    named = dict(model.named_parameters())
+    biases = {x for name, p in named.items() if name.endswith("bias") for x in p.flatten().tolist()}
+    norms = {x for name, p in named.items() if name.endswith("norm.weight") for x in p.flatten().tolist()}
+    return {"biases": sorted(biases)[:9], "weights of norms": sorted(norms)[:9]}
+
+def biases_and_norms_of_parts():
+    parts = Parts(2)
+    submission.init_weights(parts)
+    return biases_and_norms(parts)
+
+def biases_and_norms_of_a_new_model():
+    return biases_and_norms(submission.TransformerLM(9, 5, 2, 2, 8))
+
+def twentieths_beyond_two_deviations():
+    """One of twenty numbers of a normal distribution lies further than two deviations from its mean."""
+    model = Parts(2)
+    submission.init_weights(model)
+    tails = []
+    for weights in (model.token_embedding.weight, model.blocks[1].feed_forward.up.weight):
+        numbers = weights.detach().double().flatten()
+        far = ((numbers - numbers.mean()).abs() > 2 * numbers.std()).double().mean().item()
+        tails.append(round(20 * far))
+        tails.append(round(4 * (numbers.mean() / numbers.std()).item()))
+    return tails
+
+def initialised_parts():
+    parts = Parts(1)
+    submission.init_weights(parts)
+    return parts
+
+def new_model():
+    return submission.TransformerLM(9, 5, 1, 2, 8)
+
+def repeats_with_the_same_seed_and_not_with_another(made):
+    first = []
+    for seed in (1, 2, 1):
+        torch.manual_seed(seed)
+        first.append({"parts": initialised_parts, "model": new_model}[made]().position_embedding.weight.detach().clone())
+    return torch.equal(first[0], first[2]), torch.equal(first[0], first[1])
+'''
+
+
+@pytest.mark.step("init")
+@pytest.mark.points(1)
+def test_first_weights_shrink_with_the_depth_where_they_add_to_the_stream(student, reference):
+    for n_layers in (1, 8):
+        got = through(student, SIZES, "sizes_of_the_first_weights", n_layers=n_layers)
+        assert_close(got, through(reference, SIZES, "sizes_of_the_first_weights", n_layers=n_layers))
+    got = through(student, SIZES, "sizes_after_init_weights_on_used_parts", n_layers=2)
+    assert_close(got, through(reference, SIZES, "sizes_after_init_weights_on_used_parts", n_layers=2))
+
+
+@pytest.mark.step("init")
+@pytest.mark.points(1)
+def test_first_weights_are_normal_biases_zero_and_the_seed_is_the_callers(student, reference):
+    for helper in ("biases_and_norms_of_parts", "twentieths_beyond_two_deviations"):
+        assert_close(through(student, SIZES, helper), through(reference, SIZES, helper))
+    got = through(student, SIZES, "repeats_with_the_same_seed_and_not_with_another", made="parts")
+    assert_close(got, through(reference, SIZES, "repeats_with_the_same_seed_and_not_with_another", made="parts"))
 
 
 # ---------------------------------------------------------------------------------------------- model
@@ -96,7 +210,7 @@ def test_model_reads_every_length_up_to_its_context_and_refuses_longer_ones(stud
 @pytest.mark.step("model")
 @pytest.mark.points(1)
 def test_model_runs_through_all_its_blocks_in_order(student, reference, draw, rng):
-    for vocab_size, context, n_layers, n_heads, d_model in [(5, 6, 3, 2, 4), (9, 4, 1, 5, 10), (13, 3, 2, 1, 6)]:
+    for vocab_size, context, n_layers, n_heads, d_model in [(5, 6, 3, 2, 8), (9, 4, 1, 5, 10), (13, 3, 2, 1, 9)]:
         weights = model_weights(draw, vocab_size, context, n_layers, d_model)
         ids = rng.integers(vocab_size, size=(2, context))
         model = student.TransformerLM(vocab_size, context, n_layers, n_heads, d_model)
@@ -127,94 +241,22 @@ def test_model_passes_gradients_to_every_weight_and_twice_to_the_tied_one(studen
 
 @pytest.mark.step("model")
 @pytest.mark.points(0.5)
+def test_a_new_model_of_every_depth_has_the_first_weights(student, reference):
+    for n_layers in (1, 8):
+        got = through(student, SIZES, "sizes_in_a_new_model", n_layers=n_layers)
+        assert_close(got, through(reference, SIZES, "sizes_in_a_new_model", n_layers=n_layers))
+    got = through(student, SIZES, "biases_and_norms_of_a_new_model")
+    assert_close(got, through(reference, SIZES, "biases_and_norms_of_a_new_model"))
+    got = through(student, SIZES, "repeats_with_the_same_seed_and_not_with_another", made="model")
+    assert_close(got, through(reference, SIZES, "repeats_with_the_same_seed_and_not_with_another", made="model"))
+
+
+@pytest.mark.step("model")
+@pytest.mark.points(0.5)
 def test_model_of_every_shape_has_exactly_its_parameters(student, reference):
     for shape in [(11, 7, 1, 3, 12), (23, 5, 3, 2, 8)]:
         got = parameter_count(student.TransformerLM(*shape))
         assert_close(got, parameter_count(reference.TransformerLM(*shape)))
-
-
-# ---------------------------------------------------------------------------------------------- init
-
-SIZES = '''
-import math
-import torch
-
-def nearest_half_power_of_two(weight):
-    """0 for a standard deviation of 0.02, 2 for twice that, -2 for half of it; -99 for nothing but zeros."""
-    deviation = weight.detach().double().std().item()
-    return round(2 * math.log2(deviation / 0.02)) if deviation else -99
-
-def sizes_in(model):
-    named = dict(model.named_parameters(remove_duplicate=False))
-    into_the_stream = [w for name, w in named.items() if name.endswith(("out_proj.weight", "down.weight"))]
-    inside = [w for name, w in named.items() if name.endswith(("_proj.weight", "up.weight"))]
-    inside = [w for w in inside if not any(w is other for other in into_the_stream)]
-    return {
-        "token_embedding": nearest_half_power_of_two(named["token_embedding.weight"]),
-        "position_embedding": nearest_half_power_of_two(named["position_embedding.weight"]),
-        "out_proj and down": sorted({nearest_half_power_of_two(w) for w in into_the_stream}),
-        "q_proj, k_proj, v_proj and up": sorted({nearest_half_power_of_two(w) for w in inside}),
-    }
-
-def sizes_of_the_first_weights(n_layers):
-    return sizes_in(submission.TransformerLM(50, 40, n_layers, 4, 32))
-
-def sizes_after_init_weights_on_a_used_model(n_layers):
-    model = submission.TransformerLM(50, 40, n_layers, 4, 32)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if "norm" not in name:
-                p.fill_(3.0)
-    submission.init_weights(model)
-    biases = [p for name, p in model.named_parameters() if name.endswith("bias") and "norm" not in name]
-    return sizes_in(model), sorted({p.abs().max().item() for p in biases})
-
-def biases_and_norms_of_a_new_model():
-    model = submission.TransformerLM(9, 5, 2, 2, 8)
-    named = dict(model.named_parameters())
-    biases = {x for name, p in named.items() if name.endswith("bias") for x in p.flatten().tolist()}
-    norms = {x for name, p in named.items() if name.endswith("norm.weight") for x in p.flatten().tolist()}
-    return {"biases": sorted(biases)[:9], "weights of norms": sorted(norms)[:9]}
-
-def twentieths_beyond_two_deviations():
-    """One of twenty numbers of a normal distribution lies further than two deviations from its mean."""
-    model = submission.TransformerLM(50, 40, 2, 4, 32)
-    tails = []
-    for weights in (model.token_embedding.weight, model.blocks[1].feed_forward.up.weight):
-        numbers = weights.detach().double().flatten()
-        far = ((numbers - numbers.mean()).abs() > 2 * numbers.std()).double().mean().item()
-        tails.append(round(20 * far))
-        tails.append(round(4 * (numbers.mean() / numbers.std()).item()))
-    return tails
-
-def repeats_with_the_same_seed_and_not_with_another():
-    first = []
-    for seed in (1, 2, 1):
-        torch.manual_seed(seed)
-        first.append(submission.TransformerLM(9, 5, 1, 2, 8).position_embedding.weight.detach().clone())
-    return torch.equal(first[0], first[2]), torch.equal(first[0], first[1])
-'''
-
-
-@pytest.mark.step("init")
-@pytest.mark.points(1)
-def test_first_weights_shrink_with_the_depth_where_they_add_to_the_stream(student, reference):
-    for n_layers in (1, 8):
-        got = through(student, SIZES, "sizes_of_the_first_weights", n_layers=n_layers)
-        assert_close(got, through(reference, SIZES, "sizes_of_the_first_weights", n_layers=n_layers))
-    got = through(student, SIZES, "sizes_after_init_weights_on_a_used_model", n_layers=2)
-    assert_close(got, through(reference, SIZES, "sizes_after_init_weights_on_a_used_model", n_layers=2))
-
-
-@pytest.mark.step("init")
-@pytest.mark.points(1)
-def test_first_weights_are_normal_biases_zero_and_the_seed_is_the_callers(student, reference):
-    for helper in (
-        "biases_and_norms_of_a_new_model",
-        "twentieths_beyond_two_deviations",
-        "repeats_with_the_same_seed_and_not_with_another",
-    ):
-        assert_close(through(student, SIZES, helper), through(reference, SIZES, helper))
 
 
 # ---------------------------------------------------------------------------------------------- leak
@@ -660,10 +702,10 @@ def what_two_steps_leave(start, gradients, lr):
         answer = optimizer.step()
     return {"gradient": weight.grad, "in place": weight.data_ptr() == place, "nothing comes back": answer is None}
 
-def steps_with_a_closure(start, target, lr, n_steps):
+def steps_with_a_closure(start, target, n_steps, **settings):
     """Gradient and loss come from the closure; it notes each call, and how far the weight was then."""
     weight = torch.nn.Parameter(start.clone())
-    optimizer = submission.AdamW([weight], lr=lr)
+    optimizer = submission.AdamW([weight], **settings)
     seen = []
 
     def closure():
@@ -741,10 +783,11 @@ def test_adamw_goes_on_from_its_state_dict_and_takes_new_groups(student, referen
 def test_adamw_calls_a_closure_once_first_and_with_gradients(student, reference, draw):
     start, target, gradients = draw(4), draw(4), draw(2, 4)
 
-    with_closure = through(student, ADAMW, "steps_with_a_closure", start, target, lr=0.125, n_steps=3)
+    with_closure = through(student, ADAMW, "steps_with_a_closure", start, target, n_steps=3, lr=0.125, weight_decay=0.5)
     without = through(student, ADAMW, "what_two_steps_leave", start, gradients, lr=0.125)
 
-    assert_close(with_closure, through(reference, ADAMW, "steps_with_a_closure", start, target, lr=0.125, n_steps=3))
+    expected = through(reference, ADAMW, "steps_with_a_closure", start, target, n_steps=3, lr=0.125, weight_decay=0.5)
+    assert_close(with_closure, expected)
     assert_close(without, through(reference, ADAMW, "what_two_steps_leave", start, gradients, lr=0.125))
 
 

@@ -136,6 +136,26 @@ class Block(nn.Module):
 # ---------------------------------------------------------------------------------------------- the model
 
 
+def init_weights(model: nn.Module) -> None:
+    """Sets all Linear and Embedding weights of a model anew, in place, drawing from PyTorch's global state.
+
+    `model` has the parts of a `TransformerLM` under their names, and nothing else of it may be relied on.
+
+    Weights are normal with mean 0 and standard deviation 0.02, in the position embedding too; those of the residual
+    projections (`attention.out_proj` and `feed_forward.down` in every block) have 0.02 / √(2 · n_layers). Biases of
+    Linear layers become 0. Norms keep the 1 and 0 that they are made with.
+
+    Source: GPT-2 paper, section 2.3; nanoGPT's model.py. (GPT-2's own code has 0.01 for positions.)
+    """
+    n_residuals = 2 * len(model.blocks)  # what the final norm reads is a sum of that many and the embeddings
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            is_residual = name.endswith(("attention.out_proj", "feed_forward.down"))
+            nn.init.normal_(module.weight, std=0.02 / math.sqrt(n_residuals) if is_residual else 0.02)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
 class TransformerLM(nn.Module):
     """A language model of GPT-2's design: at every position, the logits of the token that comes next.
 
@@ -147,7 +167,7 @@ class TransformerLM(nn.Module):
 
         token_embedding is an Embedding of vocab_size rows, position_embedding one of context rows, final_norm a
         LayerNorm as in the blocks. The head shares the token embedding's weight and has no bias, so it adds no
-        parameters. The weights are those of `init_weights`.
+        parameters. At the end `init_weights` gives the first weights.
         """
         super().__init__()
         self.context = context
@@ -174,24 +194,6 @@ class TransformerLM(nn.Module):
             x = block(x)
         x = self.final_norm(x)
         return F.linear(x, self.token_embedding.weight)  # (batch, length, vocab)
-
-
-def init_weights(model: nn.Module) -> None:
-    """Sets all Linear and Embedding weights of a `TransformerLM` anew, in place, drawing from PyTorch's global state.
-
-    Weights are normal with mean 0 and standard deviation 0.02, in the position embedding too; those of the residual
-    projections (`attention.out_proj` and `feed_forward.down` in every block) have 0.02 / √(2 · n_layers). Biases of
-    Linear layers become 0. Norms keep the 1 and 0 that they are made with.
-
-    Source: GPT-2 paper, section 2.3; nanoGPT's model.py. (GPT-2's own code has 0.01 for positions.)
-    """
-    n_residuals = 2 * len(model.blocks)  # what the final norm reads is a sum of that many and the embeddings
-    for name, module in model.named_modules():
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            is_residual = name.endswith(("attention.out_proj", "feed_forward.down"))
-            nn.init.normal_(module.weight, std=0.02 / math.sqrt(n_residuals) if is_residual else 0.02)
-        if isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
 
 
 # ---------------------------------------------------------------------------------------------- using the model
@@ -465,8 +467,11 @@ def main() -> None:
         return round((block(longer)[:, :9] - block(x)).abs().max().item(), 5)
 
     def deviations() -> list[float]:
-        block = TransformerLM(65, 64, 4, 4, 128).blocks[0]
-        return [layer.weight.std().item() for layer in (block.attention.q_proj, block.attention.out_proj)]
+        parts = nn.ModuleDict({"token_embedding": nn.Embedding(65, 128), "position_embedding": nn.Embedding(64, 128)})
+        parts["blocks"] = nn.ModuleList([Block(128, 4) for _ in range(4)])
+        parts["final_norm"] = nn.LayerNorm(128)
+        init_weights(parts)
+        return [round(layer.weight.std().item(), 5) for layer in (parts.token_embedding, parts.blocks[0].feed_forward.down)]
 
     def first_loss() -> float:
         logits = TransformerLM(65, 64, 4, 4, 128)(ids)
@@ -474,7 +479,10 @@ def main() -> None:
 
     def shares(top_k: int | None) -> list[float]:
         chosen = generate(guesser, prompts, 1, top_k=top_k)[:, 1]
-        return (torch.bincount(chosen, minlength=4) / len(chosen)).tolist()
+        return [round(n / len(chosen), 4) for n in torch.bincount(chosen, minlength=4).tolist()]
+
+    def rates() -> list[float]:
+        return [round(lr_at(step, 1e-3, 1e-4, 100, 5000), 9) for step in (0, 99, 2550)]
 
     def first_step() -> float:
         AdamW([weight], lr=1e-3, weight_decay=0.1).step()
@@ -490,16 +498,20 @@ def main() -> None:
         halves = [(ids[:6, :-1] % 4, ids[:6, 1:] % 4), (ids[6:, :-1] % 4, ids[6:, 1:] % 4)]
         return [train_step(guesser, torch.optim.SGD(guesser.parameters(), lr=1.0), halves, 1.0) for _ in range(3)]
 
+    print("given: the bets that logits 2 1 1 0 are, by softmax")
+    bets = torch.softmax(guesser.logits.detach(), dim=0)
+    print([round(share, 4) for share in bets.tolist()])
+
     examples = [
         ("block", "the parameters of one block", lambda: count(Block(128, 4))),
         ("block", "later tokens change what this position reads by", peeks),
+        ("init", "standard deviations: token_embedding, down", deviations),
         ("model", "the parameters of the whole model", lambda: count(TransformerLM(65, 64, 4, 4, 128))),
-        ("init", "standard deviations: q_proj, out_proj", deviations),
-        ("init", "the first loss, near ln 65 = 4.174", first_loss),
+        ("model", "the first loss, near ln 65 = 4.174", first_loss),
         ("leak", "does the model look ahead?", lambda: looks_ahead(TransformerLM(65, 64, 4, 4, 128), ids)),
         ("sample", "shares of logits 2 1 1 0 in 10,000 draws", lambda: shares(None)),
         ("sample", "the same with top_k = 2", lambda: shares(2)),
-        ("schedule", "steps 0, 99, 2550", lambda: [lr_at(step, 1e-3, 1e-4, 100, 5000) for step in (0, 99, 2550)]),
+        ("schedule", "steps 0, 99, 2550", rates),
         ("groups", "numbers that decay and that do not", lambda: numbers(param_groups(Block(128, 4), 0.1))),
         ("clip", "gradients 3 and 4 clipped to 1: norm, and what they are now", clipped),
         ("adamw", "one step from 1.0", first_step),

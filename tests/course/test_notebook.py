@@ -19,7 +19,6 @@ from grader.system.submission import read_submission
 from grader.verbs.build import printed_files
 from grader.verbs.grading import Sources, make_plan
 
-UNFINISHED = {"transformer"}  # its example cell shows no numbers before the first step is written
 COURSE = Course(Path(__file__).resolve().parents[2])
 FAILING = "x = []\nx[3]"
 
@@ -213,8 +212,6 @@ def executed(exercise, printed, filled, tmp_path_factory):
     """The untouched and the filled notebook, each run from top to bottom in a kernel of its own."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
-    if exercise.name in UNFINISHED:
-        pytest.skip(f"the notebook of {exercise.name} does not run as it should yet: see docs/log.md")
     folder = tmp_path_factory.mktemp("jupyter")
     done = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -252,7 +249,8 @@ def test_the_first_thing_that_a_newcomer_sees_are_numbers(executed):
 def test_unwritten_steps_say_so(exercise, executed):
     for step in exercise.steps:
         said = said_by(executed["untouched"], f"{step.name}-check")
-        assert "not written yet" in said or "Nothing is written yet" in said
+        words = " ".join(said.split())
+        assert "not written yet" in words or "Nothing is written yet" in words
         assert len(said.splitlines()) <= 12
 
 

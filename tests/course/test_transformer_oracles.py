@@ -558,7 +558,7 @@ def test_the_file_runs_by_itself():
     run = subprocess.run([sys.executable, "-W", "error", str(FILE)], capture_output=True, text=True, check=False)
 
     assert run.returncode == 0, run.stderr
-    printed = dict(zip(run.stdout.splitlines()[1::3], run.stdout.splitlines()[2::3], strict=True))
+    printed = dict(zip(run.stdout.splitlines()[::3], run.stdout.splitlines()[1::3], strict=True))
     assert printed["the parameters of one block"] == "198272"
     assert printed["the parameters of the whole model"] == "809856"
     assert printed["does the model look ahead?"] == "False"
@@ -568,7 +568,7 @@ def test_the_file_runs_by_itself():
 
 
 @pytest.mark.parametrize(
-    "blank, step", [("Block", "block"), ("TransformerLM", "model"), ("init_weights", "model"), ("lr_at", "schedule")]
+    "blank, step", [("Block", "block"), ("TransformerLM", "model"), ("init_weights", "init"), ("lr_at", "schedule")]
 )
 def test_the_file_says_what_comes_next(monkeypatch, capsys, blank, step):
     module = load()
