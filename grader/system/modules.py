@@ -39,6 +39,9 @@ def _torch() -> Any:
     import torch
 
     torch.set_num_threads(1)  # numbers do not depend on the machine, and a fork loses no thread
+    for method in vars(torch.optim.Optimizer).values():  # else the first optimiser loads the compiler, to be kept from it
+        if plain := getattr(method, "__wrapped__", None):  # (two seconds for every child); nothing is compiled here
+            plain.__dict__.setdefault("__dynamo_disable", plain)
     return torch
 
 

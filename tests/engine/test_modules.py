@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -844,3 +848,41 @@ def test_one_thread_computes_everything_from_the_first_use_on():
     exec(program)
 
     assert torch.get_num_threads() == 1
+
+
+# ---------------------------------------------------------------- what is put off until it is first used
+
+AN_OPTIMISER = """
+import sys
+from grader.system import modules
+
+modules.begin()
+import torch
+
+class Descent(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.5})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * p.grad
+
+weight = torch.nn.Parameter(torch.ones(2))
+optimizer = Descent([weight])
+optimizer.zero_grad()
+(weight**2).sum().backward()
+optimizer.step()
+optimizer.load_state_dict(optimizer.state_dict())
+print(weight.tolist(), "torch._dynamo" in sys.modules)
+"""
+
+
+def test_an_optimiser_of_one_s_own_does_not_load_the_compiler():
+    """It takes two seconds, which every child of the worker server would spend."""
+    run = subprocess.run(
+        [sys.executable, "-c", AN_OPTIMISER], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+
+    assert run.stdout.split("\n")[0] == "[0.0, 0.0] False"
