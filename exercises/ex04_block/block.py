@@ -10,9 +10,14 @@ Axis words, used in every signature below:
     d_ff      width inside a feed-forward layer
 
 Precision: x and the weights are floating point. `layer_norm`, `rms_norm` and `gelu` compute in float32 where x is
-bfloat16 or float16, in x's own dtype otherwise (the given `widen`), and return x's dtype, also where a weight is more
-precise than x. Matrix products run in the dtype of what is multiplied. Inputs are never written to, and every
-function can be differentiated by x and by every weight. NaN and infinities are outside this exercise.
+bfloat16 or float16, in x's own dtype otherwise (the given `widen`): float64 keeps its digits. They return x's dtype,
+whatever dtype the weights have, more precise or less. In `swiglu`, `FeedForward` and `Block` x and all weights have
+one dtype, which the answer has too, and matrix products run in it.
+
+Inputs are never written to. An answer depends on what x and the weights hold at the time of the call, and they may
+have been changed in place since the last one. Everything can be differentiated by x and by every weight, in every
+precision, and gradients are finite wherever the answer is. NaN and infinities are outside this exercise, and so are
+numbers whose square or cube leaves the dtype that is computed in.
 
 Sources:
     Vaswani et al. 2017, Attention Is All You Need, sections 3.1 and 3.3 (the block, norm after the addition)
@@ -61,10 +66,11 @@ def layer_norm(
     (x - mean) / √(variance + eps) · weight + bias. Mean and variance are those of one vector alone, and the variance
     is the population variance: the mean squared distance from the mean, divided by width, not by width - 1. eps
     is any number ≥ 0, added to the variance inside the root; 0.0 is taken as it is. A vector of equal numbers becomes
-    the bias (with eps > 0). Right also for vectors whose mean is a thousand times their spread.
+    the bias (with eps > 0), and its gradient is finite. Right also for vectors whose mean is a thousand times their
+    spread.
 
-    Shape and dtype are those of x; bfloat16 and float16 are computed in float32 and rounded at the end. The gradient
-    by x flows through mean and variance too.
+    Shape and dtype are those of x, whatever dtype weight and bias have; bfloat16 and float16 are computed in float32
+    and rounded once, at the end, after the bias. The gradient by x flows through mean and variance too.
 
     Source: Layer Normalization, section 3; eps as in GPT-2's `norm`.
     """
@@ -81,10 +87,11 @@ def rms_norm(
 
     x / √(mean of x² + eps) · weight. No mean is taken off, there is no bias, and the weight multiplies as it is (1 for
     "unchanged", not 0). eps is any number ≥ 0, added to the mean square inside the root; 0.0 is taken as it is.
-    A vector of zeros stays zeros (with eps > 0).
+    A vector of zeros stays zeros (with eps > 0), and its gradient is finite.
 
-    Shape and dtype are those of x; bfloat16 and float16 are computed in float32. Whether they are rounded before they
-    meet the weight, as in Llama, or after it, is left open: the checks allow for either.
+    Shape and dtype are those of x, whatever dtype the weight has; bfloat16 and float16 are computed in float32. Whether
+    they are rounded before they meet the weight (itself rounded or not), as in Llama, or after it, is left open: the
+    checks allow for either. The gradient by x flows through the root mean square too.
 
     Source: Root Mean Square Layer Normalization, equation 4. Models differ in eps: Llama has 1e-5, Qwen 2.5 has 1e-6.
     """
@@ -102,8 +109,8 @@ def gelu(x: Float[Tensor, "*shape"], approximate: str = "none") -> Float[Tensor,
                  "tanh": in place of Φ(x), (1 + tanh(√(2/π) · (x + 0.044715 · x³))) / 2, the form that GPT-2 was
                  trained with. The two differ by up to 0.0005, so they are two functions, not one.
 
-    Shape and dtype are those of x; bfloat16 and float16 are computed in float32 and rounded at the end.
-    Raises ValueError for any other value of `approximate`.
+    Shape and dtype are those of x; bfloat16 and float16 are computed in float32, the cube too, and rounded at the end.
+    Raises ValueError for any other value of `approximate`; "Tanh" and None are others.
 
     Source: Gaussian Error Linear Units, section 2; `gelu` in GPT-2's src/model.py.
     """
@@ -120,8 +127,9 @@ def swiglu(
     """The gated feed-forward layer of Llama: W_down (SiLU(W_gate x) ⊙ W_up x), for every vector along the last axis.
 
     SiLU(z) = z · σ(z), also called swish, and here `torch.nn.functional.silu` may be used. ⊙ multiplies number by
-    number. The weights are stored as nn.Linear stores them, (out, in); there are no biases. All four tensors have
-    one dtype, which the answer has too, and everything may be computed in it.
+    number. The weights are stored as nn.Linear stores them, (out, in); there are no biases. Nothing is clamped: answer
+    and gradients are right and finite where W_gate x is -1,000 or 1,000, too. All four tensors have one dtype, which the
+    answer has too, and everything may be computed in it.
 
     Source: GLU Variants Improve Transformer, equation 6; `FeedForward` in Llama's model.py.
     """
@@ -143,13 +151,16 @@ class FeedForward(nn.Module):
     def __init__(self, d_model: int, d_ff: int | None = None) -> None:
         """Make `up`, from d_model to d_ff, and `down`, from d_ff to d_model. d_ff is 4 · d_model unless given.
 
-        The weights start as nn.Linear starts them.
+        d_ff is 1 or more, and never rounded up. The weights start as nn.Linear starts them, not as GPT-2's do.
         """
         # write your code here
         raise NotImplementedError
 
     def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
-        """Up, the tanh form of GELU, down. x is not added to it: the residual path belongs to the block."""
+        """Up, the tanh form of GELU, down. x is not added to it: the residual path belongs to the block.
+
+        Training and evaluating (`eval()`) are the same.
+        """
         # write your code here
         raise NotImplementedError
 
@@ -206,8 +217,8 @@ class Block(nn.Module):
     """One layer of a transformer: attention, then a feed-forward layer, each added to what comes in.
 
     Its parts are `attention_norm` (a LayerNorm), `attention` (a MultiHeadAttention), `feed_forward_norm` (a LayerNorm
-    of its own) and `feed_forward` (a FeedForward, four times as wide inside); there is no other parameter
-    and no dropout.
+    of its own) and `feed_forward` (a FeedForward, exactly four times as wide inside); there is no other
+    parameter and no dropout. Their weights start as the parts start them.
 
     Source: Attention Is All You Need, section 3.1; On Layer Normalization in the Transformer Architecture, table 1.
     """
@@ -229,7 +240,8 @@ class Block(nn.Module):
                 is. No norm follows the second addition.
         "post": x becomes norm(x + f(x)): the sublayer reads the stream as it is, and the sum is normalised.
 
-        causal is handed on to the attention: True, the default, lets no position read later ones.
+        causal is handed on to the attention: True, the default, lets no position read later ones. Training and evaluating
+        (`eval()`) are the same.
         """
         # write your code here
         raise NotImplementedError

@@ -314,19 +314,24 @@ def draw_depth(by_depth: list[dict[str, Any]], seeds: int, path: Path) -> Path:
         axes.set_xlabel(f"block, of {deepest}", fontsize=9.5, color=plots.INK)
     plots.heading(stream, "Size of the stream after each block")
     stream.set_ylim(0, 1.12 * max(*pre["stream"], *post["stream"]))
-    beside(stream, there, pre["stream"][there - 1], "pre-norm", "pre", below=True)
-    beside(stream, there, post["stream"][there - 1], "post-norm", "post", below=False)
+    beside(stream, there, outermost(pre["stream"], there, below=True), "pre-norm", "pre", below=True)
+    beside(stream, there, outermost(post["stream"], there, below=False), "post-norm", "post", below=False)
 
     plots.heading(gradient, "Gradient by each block's last weight")
+    by_block = {norm: at(by_depth, norm, layers=deepest)["gradients"] for norm in NORMS}
     of_the_last = last_gradients(by_depth)
-    for axes, x, values in ((gradient, there, None), (last, depths[-2], of_the_last)):
-        here = values or {norm: at(by_depth, norm, layers=deepest)["gradients"][there - 1] for norm in NORMS}
+    for axes, x, here in (
+        (gradient, there, {norm: by_block[norm][there - 1] for norm in NORMS}),
+        (last, depths[-2], of_the_last),
+    ):
         for norm in NORMS:
-            beside(axes, x, here[norm], f"{norm}-norm", norm, below=here[norm] < max(here.values()))
+            below = here[norm] < max(here.values())
+            y = outermost(by_block[norm], there, below) if axes is gradient else here[norm]
+            beside(axes, x, y, f"{norm}-norm", norm, below)
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         axes.set_ylim(low / 1.3, high * 1.3)
-        steps = [digit * 10**power for power in (-0, -1, -2, -3, 1) for digit in (1, 2, 5)]
+        steps = [digit * 10**power for power in (1, 0, -1, -2, -3) for digit in (1, 2, 5)]
         ticks = [tick for tick in steps if low / 1.3 <= tick <= high * 1.3]
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     plots.heading(last, "The same at the last block, by depth")
@@ -342,6 +347,13 @@ def last_gradients(by_depth: list[dict[str, Any]]) -> dict[str, float]:
     """The gradient at the last block, pre-norm and post-norm, of the deepest stack but one."""
     layers = list(dict.fromkeys(row["layers"] for row in by_depth))[-2]
     return {norm: at(by_depth, norm, layers=layers)["gradients"][-1] for norm in NORMS}
+
+
+def outermost(values: list[float], there: int, below: bool) -> float:
+    """The lowest or the highest of a line near a block: a word beyond it does not meet the line."""
+    reach = max(1, len(values) // 8)
+    near = values[max(0, there - 1 - reach) : there + reach]
+    return min(near) if below else max(near)
 
 
 def beside(axes: Any, x: float, y: float, text: str, norm: str, below: bool) -> None:

@@ -59,6 +59,9 @@ def test_block_of_every_number_of_heads_reads_streams_of_every_size(student, ref
         for module in (block, same):
             set_weights(module, weights)
         assert_close(block(x), same(x))
+        for module in (block, same):
+            module.eval()
+        assert_close(block(x), same(x))
 
 
 @pytest.mark.step("block")
@@ -135,16 +138,20 @@ def biases_and_norms_of_a_new_model():
     return biases_and_norms(submission.TransformerLM(9, 5, 2, 2, 8))
 
 def twentieths_beyond_two_deviations():
-    """One of twenty numbers of a normal distribution lies further than two deviations from its mean."""
+    """One of twenty numbers of a normal distribution lies further than two deviations from its mean.
+
+    The last number is the deviation of 8,192 weights, in tenths of 0.02.
+    """
     model = Parts(2)
     submission.init_weights(model)
+    inside = torch.cat([block.feed_forward.up.weight.detach().double().flatten() for block in model.blocks])
     tails = []
     for weights in (model.token_embedding.weight, model.blocks[1].feed_forward.up.weight):
         numbers = weights.detach().double().flatten()
         far = ((numbers - numbers.mean()).abs() > 2 * numbers.std()).double().mean().item()
         tails.append(round(20 * far))
         tails.append(round(4 * (numbers.mean() / numbers.std()).item()))
-    return tails
+    return [*tails, round(10 * (inside.std() / 0.02).item())]
 
 def initialised_parts():
     parts = Parts(1)
@@ -218,6 +225,9 @@ def test_model_runs_through_all_its_blocks_in_order(student, reference, draw, rn
         for module in (model, same):
             set_weights(module, weights)
         assert_close(model(ids), same(ids))
+        for module in (model, same):
+            module.eval()
+        assert_close(model(ids), same(ids))
 
 
 @pytest.mark.step("model")
@@ -286,13 +296,14 @@ def does_it_look_ahead(table, sees, ids):
 
 def what_the_test_leaves(table, sees, ids, training):
     model = Reader(table, sees).train(training)
-    before = ids.clone()
+    before, writes = ids.clone(), ids._version
     answer = submission.looks_ahead(model, ids)
     return {
         "looks ahead": answer if answer is None else bool(answer),
         "still in training": model.training,
         "asked with gradients": model.with_gradients,
         "ids unchanged": torch.equal(ids, before),
+        "ids never written to": ids._version == writes,
     }
 '''
 
@@ -317,8 +328,9 @@ def test_leaks_of_every_reach_at_any_position_and_in_any_row_are_found(student, 
     ]:
         sees = causal(3, 6)
         sees[row, other, reader, read] = 0.125
-        got = through(student, READER, "does_it_look_ahead", table, sees, ids)
-        assert_close(got, through(reference, READER, "does_it_look_ahead", table, sees, ids))
+        for shown in (ids, np.zeros_like(ids)):
+            got = through(student, READER, "does_it_look_ahead", table, sees, shown)
+            assert_close(got, through(reference, READER, "does_it_look_ahead", table, sees, shown))
 
 
 @pytest.mark.step("leak")
@@ -328,6 +340,8 @@ def test_leaks_are_told_from_rounding_whatever_the_size_of_the_logits(student, r
     sees[1, 1, 0, 4], nearly_clean[1, 1, 0, 4] = 0.125, 2.0**-20
     negative, falling = draw(9, 9, low=-3, high=-1), np.array([[2.0, 1.5], [-1.0, 0.5]], dtype="float32")
     negative[:, 3] = 0.0
+    one_large = draw(9, 9) * np.float32(2.0**-10)
+    one_large[:, 4] = 1024.0  # beside it a leak among the small ones is rounding
     only_a_fall = np.ones((3, 5), dtype="int64")
     only_a_fall[1, 4] = 0  # of two ids, the other one lowers all logits
 
@@ -336,6 +350,7 @@ def test_leaks_are_told_from_rounding_whatever_the_size_of_the_logits(student, r
         (negative, nearly_clean, ids),
         (np.zeros((9, 9), dtype="float32"), np.ones_like(sees), ids),
         (falling, sees, only_a_fall),
+        (one_large, sees, ids),
     ]:
         got = through(student, READER, "does_it_look_ahead", table, seen, read)
         assert_close(got, through(reference, READER, "does_it_look_ahead", table, seen, read))
@@ -616,8 +631,9 @@ def norm_and_gradients_afterwards(gradients, max_norm, of_an_iterator=False):
     params = [torch.nn.Parameter(torch.zeros(2) if g is None else torch.zeros_like(g)) for g in gradients]
     for p, gradient in zip(params, gradients):
         p.grad = None if gradient is None else gradient.clone()
+    held = [p.grad for p in params]
     norm = submission.clip_gradients(iter(params) if of_an_iterator else params, max_norm)
-    return norm, [p.grad for p in params]
+    return norm, [p.grad for p in params], {"in place": all(p.grad is g for p, g in zip(params, held))}
 
 def norm_without_any_gradient():
     return float(submission.clip_gradients([torch.nn.Parameter(torch.ones(3))], 1.0))
@@ -629,8 +645,10 @@ def norm_without_any_gradient():
 def test_clipping_changes_nothing_at_or_below_the_limit(student, reference, draw):
     three, four = np.array([[3.0]], "float32"), np.array([4.0], "float32")
     gradients = [draw(2, 3), draw(4)]
+    tiny = [g * np.float32(2.0**-20) for g in gradients]
+    cases = [((three, four), 5.0), (gradients, 60.0), (gradients, float("inf")), (gradients, 0.5), (tiny, 2.0**-20)]
 
-    for given, max_norm in [((three, four), 5.0), (gradients, 60.0), (gradients, float("inf")), (gradients, 0.5)]:
+    for given, max_norm in cases:
         got = through(student, CLIP, "norm_and_gradients_afterwards", list(given), max_norm)
         assert_close(got, through(reference, CLIP, "norm_and_gradients_afterwards", list(given), max_norm))
 
@@ -747,6 +765,7 @@ def test_adamw_leaves_parameters_without_a_gradient_alone(student, reference, dr
     groups = [{"params": [draw(2, 3), draw(3)]}, {"params": [draw(4)]}]
     gradients = [[draw(2, 3), draw(3), None], [draw(2, 3), None, None], [None, None, None], [None, draw(3), draw(4)]]
     gradients += [[draw(2, 3), draw(3), draw(4)], [draw(2, 3), None, draw(4)]]
+    gradients += [[np.zeros(shape, dtype="float32") for shape in [(2, 3), 3, 4]]]  # a gradient all the same
 
     got = through(student, ADAMW, "weights_after_each_step", groups, gradients, lr=0.125, weight_decay=0.5)
 

@@ -204,8 +204,9 @@ def looks_ahead(model: nn.Module, ids: Int[Tensor, "batch length"]) -> bool:
 
     `model` maps ids (batch, length) to logits (batch, length, vocab) and is asked in evaluation mode, without
     gradients; its mode is restored. A leak of any reach, at any position, in any row is found; so is one that takes
-    its later token from another row. A change at the same or an earlier position is none, in whichever row. Changes
-    of up to 1e-5 times the largest logit count as rounding. `ids` is not longer than the model's context.
+    its later token from another row. A change at the same or an earlier position is none, in whichever row. One other
+    id at each place is change enough: what only certain ids would show need not be found. Changes of up to 1e-5 times
+    the largest logit (by magnitude, of those for `ids`) count as rounding. `ids` is not longer than the context.
 
     Source: the definition of a causal language model.
     """
@@ -391,7 +392,8 @@ def train_step(
     """One step of the optimiser on several micro-batches as if they were one batch; returns their mean loss.
 
     Each micro-batch is a pair (x, y) of the same size as the others: ids, and for each of them the id that comes next
-    (already shifted). The model reads one micro-batch at a time. The gradient is that of the mean cross-entropy over
+    (already shifted). The model reads one micro-batch at a time; all its trained parameters are in the optimiser. The
+    gradient is that of the mean cross-entropy over
     all tokens of all micro-batches; it is clipped to max_norm over all the model's parameters, once, before the step.
     Gradients from before the call do not count. The model's mode is left to the caller. The loss is a plain float,
     from before the step and before clipping.

@@ -192,6 +192,71 @@ def test_other_dtypes_stay(name, dtype):
     assert function(*(normal(*shape, dtype=dtype) for shape in shapes)).dtype == dtype
 
 
+@pytest.mark.parametrize("of_x", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("of_weights", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
+def test_norms_have_the_dtype_of_x_and_hand_gradients_to_weights_of_any(name, of_x, of_weights):
+    function, shapes = FUNCTIONS[name]
+    given = [normal(*shape).to(of_weights if number else of_x) for number, shape in enumerate(shapes)]
+    exact = [one.double().requires_grad_() for one in given]
+    given = [one.requires_grad_() for one in given]
+
+    got = function(*given)
+    got.sum().backward()
+    function(*exact).sum().backward()
+
+    assert got.dtype == of_x
+    for mine, theirs in zip(given, exact, strict=True):
+        assert mine.grad.dtype == mine.dtype
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=0, atol=0.02 * theirs.grad.abs().max().item())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_are_finite_wherever_answers_are(dtype):
+    equal, zeros = torch.full((2, 6), 0.75, dtype=dtype), torch.zeros(2, 6, dtype=dtype)
+    large = torch.tensor([-60000.0, -200.0, 200.0, 60000.0], dtype=dtype)
+    ones = torch.ones(6, dtype=dtype)
+    eye = torch.eye(4, dtype=dtype)
+    cases = [
+        (lambda x: block.layer_norm(x, ones, ones), equal),
+        (lambda x: block.rms_norm(x, ones), zeros),
+        (block.gelu, large),
+        (lambda x: block.gelu(x, "tanh"), large),
+        (lambda x: block.swiglu(x / 60, eye, eye, eye), large),
+    ]
+
+    for function, x in cases:
+        x = x.clone().requires_grad_()
+        answer = function(x)
+        answer.sum().backward()
+        assert answer.isfinite().all() and x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_layer_norm_is_rounded_once_after_the_bias(dtype):
+    x, weight = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=dtype), torch.full((4,), 1.0003)
+    bias = torch.tensor([1.3405, 0.447, -0.447, -1.3405])
+
+    got = block.layer_norm(x, weight, bias)
+
+    expected = F.layer_norm(x.double(), (4,), weight.double(), bias.double())
+    torch.testing.assert_close(got.double(), expected, rtol=5e-3, atol=1e-6)
+
+
+def test_weights_start_as_linear_layers_start():
+    torch.manual_seed(3)
+    made = block.Block(16, 2)
+    torch.manual_seed(3)
+    sizes = [(16, 16)] * 4 + [(16, 64), (64, 16)]
+    layers = [nn.Linear(*size) for size in sizes]
+
+    mine = [*(getattr(made.attention, f"{name}_proj") for name in ("q", "k", "v", "out"))]
+    mine += [made.feed_forward.up, made.feed_forward.down]
+    for ours, theirs in zip(mine, layers, strict=True):
+        close(ours.weight, theirs.weight, 0)
+        close(ours.bias, theirs.bias, 0)
+
+
 def test_a_mean_far_above_the_spread_cancels_nothing():
     x = 1000 + torch.randint(-1024, 1025, (6, 64)) / 512
 

@@ -41,7 +41,7 @@ def gelu(x, approximate="none"):
 def swiglu(x, w_gate, w_up, w_down):
     a = einsum("...i,oi->...o", x, w_gate)
     b = einsum("...i,oi->...o", x, w_up)
-    return einsum("...i,oi->...o", a / (1 + (-a).exp()) * b, w_down)
+    return einsum("...i,oi->...o", a * a.sigmoid() * b, w_down)
 
 
 class FeedForward(nn.Module):

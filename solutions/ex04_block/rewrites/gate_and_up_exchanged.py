@@ -41,7 +41,7 @@ def gelu(x, approximate="none"):
 def swiglu(x, w_gate, w_up, w_down):
     a = einsum("...i,oi->...o", x, w_gate)
     b = einsum("...i,oi->...o", x, w_up)
-    return einsum("...i,oi->...o", b / (1 + (-b).exp()) * a, w_down)
+    return einsum("...i,oi->...o", b * b.sigmoid() * a, w_down)
 
 
 class FeedForward(nn.Module):
