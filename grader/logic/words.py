@@ -689,5 +689,18 @@ def _short(value: Any, hidden: bool) -> str:
         return np.array2string(np.asarray(value), precision=4, threshold=8, max_line_width=WIDTH * 2)
     if isinstance(value, Handle):
         return f"a {value.type_name}"
-    text = repr(value.item() if isinstance(value, np.generic) else value)
+    text = _inside(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _inside(value: Any) -> str:
+    """What stands in a list or a dict: arrays and tensors by their numbers where they are few, else by dtype and shape."""
+    if isinstance(value, ARRAYS):
+        few = 0 < value.size <= SMALL
+        return _typed(np.asarray(value).tolist()) if few else f"{dtype_name(value)} {value.shape}"
+    if type(value) in (list, tuple):
+        inside = ", ".join(map(_inside, value))
+        return f"[{inside}]" if type(value) is list else f"({inside}{',' * (len(value) == 1)})"
+    if type(value) is dict:
+        return f"{{{', '.join(f'{key!r}: {_inside(inner)}' for key, inner in value.items())}}}"
+    return repr(value)
