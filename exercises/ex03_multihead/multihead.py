@@ -9,11 +9,13 @@ Axis words, used in every signature below:
     d_head     width of one head
     *batch     any leading axes (batch, head, ...), none too; they broadcast against each other as in PyTorch
 
-Precision: the answer has the dtype of what comes in. In half precision (bfloat16, float16) `attend` computes scores,
-softmax and mixing in float32 and rounds once, at its end; the projections run in the dtype of their weights, which is
-that of x. float32 and float64 stay as they are. Masks may have another floating dtype and take no part in the answer's.
-Every length is at least 1. Inputs are never written to. NaN and infinities in q, k, v, x and memory are outside this
-exercise; minus infinity in float masks is inside.
+Precision: the answer has the dtype of what comes in. In half precision (bfloat16, float16) `attend` raises q, k and v
+to float32 as they are, does everything there, scaling, scores, softmax and mixing, and rounds once, at its end; the
+projections run in the dtype of their weights, which is that of x, or more exactly. float32 is computed in float32 at
+least, float64 in float64. Masks may have another floating dtype and take no part in the answer's.
+Every axis is at least 1 long, and none has an upper limit. Inputs, masks too, may have any strides and are never
+written to. NaN and infinities in q, k, v, x and memory are outside this exercise; minus infinity in float masks is
+inside.
 
 Sources:
     Vaswani et al. 2017, Attention Is All You Need, section 3.2.2 and figure 2, right half
@@ -107,11 +109,14 @@ def attend(
 
     mask   any shape that broadcasts to (*batch, query, key), aligned from the right as always in PyTorch.
            Boolean: True = may attend, False = gets weight 0 (the opposite of nn.MultiheadAttention).
-           Float of any precision: added to the scaled scores; only -inf blocks. None: everything is allowed.
+           Float of any precision: added to the scaled scores in float32 (or more), not rounded to half precision
+           before; only -inf blocks, not the lowest finite float32 number. Finite numbers lie within float32, and what
+           a huge one swallows of its score is lost. A float64 mask may be rounded to float32 unless q is float64.
+           None: everything is allowed.
 
-    A query that may attend to nothing reads zeros, and all gradients stay finite: such a query gets and gives zero
-    gradient. Scores of ±1e5 are survived. q, k and v have one dtype, and so has the answer; half precision is
-    computed in float32 and rounded once, at the end.
+    Gradients reach q, k, v and a float mask. A query that may attend to nothing reads zeros, and all gradients stay
+    finite: such a query gets and gives zero gradient. Scores of ±1e5 are survived. q, k and v have one dtype, and so
+    has the answer; half precision is computed in float32 and rounded once, at the end.
 
     Raises TypeError for a mask that is neither boolean nor float. PyTorch's own attention may not be called.
 
@@ -156,7 +161,8 @@ class MultiHeadAttention(nn.Module):
         """Projections of width d_model to d_model: `q_proj`, `k_proj`, `v_proj` and `out_proj`, each an nn.Linear.
 
         Or `qkv_proj`, one nn.Linear from d_model to 3·d_model in place of the first three, with their rows stacked in
-        the order q, k, v. There are no other parameters. bias=False: none of them has a bias. Any initialisation.
+        the order q, k, v. There are no other parameters, and `state_dict()` holds nothing else, after calls neither
+        (buffers: persistent=False). bias=False: none of them has a bias. Any initialisation.
         n_heads ≥ 1. Raises ValueError where n_heads does not divide d_model.
         """
         # write your code here
@@ -177,8 +183,10 @@ class MultiHeadAttention(nn.Module):
                 lines up with the last key (bottom-right), and each sees its own position. Surplus queries, the first
                 n_queries - n_keys, see nothing. Where there is a mask too, a key must be allowed by both.
 
-        A query that may attend to nothing gets zeros from every head, so its output is `out_proj`'s bias. The same in
-        train and eval mode. Raises TypeError for a mask that is neither boolean nor float.
+        A head in which a query may attend to nothing gives it zeros; where all do, its output is `out_proj`'s bias. A
+        mask takes keys away, never queries. Output and gradients are the same in train and eval mode. No answer depends
+        on earlier calls, and none leaves a graph on the layer: copy.deepcopy works after it. Raises TypeError for a
+        mask that is neither boolean nor float.
 
         Source: Attention Is All You Need, sections 3.2.2 and 3.2.3.
         """
