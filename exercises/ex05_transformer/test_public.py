@@ -386,20 +386,16 @@ class Descent(torch.optim.Optimizer):
     """Plain gradient descent, with momentum. (The first step of torch.optim.SGD loads torch.compile: two seconds.)"""
 
     def __init__(self, params, lr, momentum=0.0):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+        super().__init__(params, {"lr": lr})
+        self.momentum, self.velocity = momentum, {}
 
-    @torch.no_grad()
     def step(self, closure=None):
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self.state[p]["velocity"] = p.grad + group["momentum"] * self.state[p].get("velocity", 0.0)
-                    p.sub_(group["lr"] * self.state[p]["velocity"])
-        return loss
+        answer = closure() if closure else None
+        moving = [(p, group["lr"]) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for p, lr in moving:
+            self.velocity[p] = p.grad.detach() + self.momentum * self.velocity.get(p, 0.0)
+            p.data.sub_(lr * self.velocity[p])
+        return answer
 
 def losses_and_weights_after_two_steps(table, micro_batches, max_norm):
     model = Learner(table)

@@ -260,6 +260,7 @@ def clip_gradients(params: Iterable[Tensor], max_norm: float) -> Float[Tensor, "
     The norm is that of all gradients together: the root of the sum of the squares of all their numbers. At or below
     max_norm nothing changes. Parameters without a gradient are skipped; where none has one, the norm is 0. `params`
     may be an iterator, such as `model.parameters()`. max_norm > 0, infinity allowed. A number or a tensor comes back.
+    A millionth added to the norm before dividing, as PyTorch has it, passes.
 
     Source: Pascanu et al. 2013, On the difficulty of training recurrent neural networks, algorithm 1.
     """

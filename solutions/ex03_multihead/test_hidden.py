@@ -450,42 +450,6 @@ def test_layer_refuses_every_width_that_does_not_divide(student):
         assert_raises(ValueError, student.MultiHeadAttention, d_model, n_heads)
 
 
-@pytest.mark.step("layer")
-@pytest.mark.points(0.5)
-def test_layer_saves_its_parameters_and_nothing_else(student, draw):
-    layer, x = student.MultiHeadAttention(12, 3), draw(2, 5, 12)
-
-    got = through(student, HELPERS, "names_saved_beside_the_parameters", layer, x)
-
-    asked = "names in state_dict() that are no parameters, before and after two causal calls"
-    assert_that(list(got) == [0, 0], asked=asked, expected="0 and 0", got=f"{got}")
-
-
-@pytest.mark.step("layer")
-@pytest.mark.points(0.5)
-def test_layer_can_be_copied_after_a_call(student, reference, draw, rng):
-    mine, theirs = two_layers(student, reference, draw, 12, 3)
-    x, memory, mask = draw(2, 5, 12), draw(2, 4, 12), drawn_bias(draw, rng, 5, 4)
-
-    got = through(student, HELPERS, "copy_after_a_call", mine, x, memory, mask)
-
-    assert_close(got, through(reference, HELPERS, "copy_after_a_call", theirs, x, memory, mask))
-
-
-@pytest.mark.step("layer")
-@pytest.mark.points(1)
-def test_layer_loads_what_another_one_saved(student, reference, draw):
-    x, memory = draw(2, 5, 12), draw(2, 4, 12)
-    mine, theirs = two_layers(student, reference, draw, 12, 3)
-    copy, right_copy = student.MultiHeadAttention(12, 3), reference.MultiHeadAttention(12, 3)
-
-    through(student, HELPERS, "load_the_state_of", mine, copy)
-    through(reference, HELPERS, "load_the_state_of", theirs, right_copy)
-
-    assert_close(copy(x), right_copy(x))
-    assert_close(copy(x, memory), right_copy(x, memory))
-
-
 # ---------------------------------------------------------------------------------------------- self
 
 
@@ -503,94 +467,12 @@ def test_self_attention_of_every_width_and_number_of_heads_is_right(student, ref
 
 
 @pytest.mark.step("self")
-@pytest.mark.points(0.5)
-def test_self_attention_without_biases_is_right(student, reference, draw):
-    mine, theirs = two_layers(student, reference, draw, 12, 3, bias=False)
-    x, memory, d_out = draw(2, 5, 12), draw(2, 4, 12), draw(2, 5, 12)
-
-    assert_close(mine(x), theirs(x))
-    assert_close(mine(x, memory), theirs(x, memory))
-    assert_same_gradients(gradients_of(mine, d_out, x), gradients_of(theirs, d_out, x))
-
-
-@pytest.mark.step("self")
 @pytest.mark.points(1)
 def test_self_attention_has_right_gradients_by_every_weight(student, reference, draw):
     for d_model, n_heads in [(12, 3), (8, 1), (10, 5)]:
         mine, theirs = two_layers(student, reference, draw, d_model, n_heads)
         x, d_out = draw(2, 5, d_model), draw(2, 5, d_model)
         assert_same_gradients(gradients_of(mine, d_out, x), gradients_of(theirs, d_out, x))
-
-
-@pytest.mark.step("self")
-@pytest.mark.points(0.5)
-def test_self_attention_is_the_same_in_train_and_eval_mode(student, reference, draw, rng):
-    mine, theirs = two_layers(student, reference, draw, 12, 3)
-    x, memory, d_out = draw(2, 6, 12), draw(2, 5, 12), draw(2, 6, 12)
-    allowed, added = drawn_mask(rng, 2, 1, 1, 5), drawn_bias(draw, rng, 6, 6)
-
-    for mode in ("train", "eval"):
-        getattr(mine, mode)()
-        assert_close(mine(x), theirs(x))
-        assert_close(mine(x[:, :4], causal=True), theirs(x[:, :4], causal=True))
-        assert_close(mine(x, memory, allowed, True), theirs(x, memory, allowed, True))
-        assert_close(mine(x, mask=added), theirs(x, mask=added))
-        assert_same_gradients(gradients_of(mine, d_out, x), gradients_of(theirs, d_out, x))
-        got, right = (gradients_of(layer, d_out, x, memory, allowed, causal=True) for layer in (mine, theirs))
-        assert_same_gradients(got, right)
-
-
-@pytest.mark.step("self")
-@pytest.mark.points(0.5)
-def test_self_attention_remembers_nothing_of_earlier_positions(student, reference, draw):
-    mine, theirs = two_layers(student, reference, draw, 12, 3)
-
-    for mode in ("eval", "train"):
-        getattr(mine, mode)()
-        for causal in (False, True):
-            for length in (3, 1, 1, 2, 1, 3):
-                x = draw(2, length, 12)
-                assert_close(mine(x, causal=causal), theirs(x, causal=causal))
-
-
-@pytest.mark.step("self")
-@pytest.mark.points(1)
-def test_self_attention_in_half_precision_gives_it_back(student, reference, draw):
-    # With as many heads as keys and columns of a head, what is off is off by far more than half precision rounds.
-    mine, theirs = two_layers(student, reference, draw, 16, 4)
-    x, memory = draw(2, 4, 16, dtype="bfloat16"), draw(2, 4, 16, dtype="bfloat16", low=-0.75, high=0.75)
-    added = np.array([0, -INF, 0, 0], dtype="float32")  # another dtype than x
-    for layer in (mine, theirs):
-        cast(layer, "bfloat16")
-
-    assert_close(mine(x), theirs(x))
-    assert_close(mine(x, causal=True), theirs(x, causal=True))
-    assert_close(mine(x, memory), theirs(x, memory))
-    assert_close(mine(x, mask=added, causal=True), theirs(x, mask=added, causal=True))
-    high = np.array([4000, 4003, 3998, 4002], dtype="float32")  # in bfloat16 all alike
-    for causal in (False, True):
-        assert_close(mine(x, mask=high, causal=causal), theirs(x, mask=high, causal=causal), tolerance=0.03)
-
-
-@pytest.mark.step("self")
-@pytest.mark.points(0.5)
-def test_self_attention_in_other_precisions_gives_them_back(student, reference, draw, rng):
-    x, memory, d_out = draw(2, 4, 24), draw(2, 5, 24), draw(2, 4, 24)
-    allowed = drawn_mask(rng, 2, 1, 1, 5)
-
-    for dtype in ("float64", "float16"):
-        mine, theirs = two_layers(student, reference, draw, 24, 6)
-        for layer in (mine, theirs):
-            cast(layer, dtype)
-        inputs = [array.astype(dtype) for array in (x, memory)]
-        assert_close(mine(inputs[0], causal=True), theirs(inputs[0], causal=True))
-        assert_close(mine(*inputs, allowed), theirs(*inputs, allowed))
-    mine, theirs = two_layers(student, reference, draw, 24, 6)
-    for layer in (mine, theirs):
-        cast(layer, "bfloat16")
-    inputs = [half(array) for array in (d_out, x, memory)]
-    got, right = (gradients_of(layer, *inputs, allowed) for layer in (mine, theirs))
-    assert_close(got[0], right[0], tolerance=0.06)  # only whether gradients arrive, and whose
 
 
 # ---------------------------------------------------------------------------------------------- masks
@@ -627,20 +509,6 @@ def test_layer_survives_large_scores_and_the_lowest_numbers(student, reference, 
     blocked_and_lowest = np.where(drawn_mask(rng, 5, 5), np.float32(LOWEST), np.float32(-INF))
     assert_close(mine(x, mask=blocked_and_lowest), theirs(x, mask=blocked_and_lowest))
     assert_close(mine(x, mask=blocked_and_lowest, causal=True), theirs(x, mask=blocked_and_lowest, causal=True))
-
-
-@pytest.mark.step("masks")
-@pytest.mark.points(0.5)
-def test_layer_teaches_a_float_mask(student, reference, draw, rng):
-    mine, theirs = two_layers(student, reference, draw, 12, 3)
-    x, memory, d_out = draw(2, 5, 12), draw(2, 7, 12), draw(2, 5, 12)
-
-    for shape in [(3, 5, 7), (2, 1, 1, 7), (7,)]:
-        mask = drawn_bias(draw, rng, *shape)
-        mask[..., 0] = 0  # so that nobody is left with nothing
-        for causal in (False, True):
-            got, right = (gradients_of(layer, d_out, x, memory, mask, causal=causal) for layer in (mine, theirs))
-            assert_same_gradients(got, right)
 
 
 @pytest.mark.step("masks")
@@ -699,17 +567,26 @@ def test_layer_refuses_masks_of_whole_numbers(student, draw, rng):
 
 @pytest.mark.step("masks")
 @pytest.mark.points(0.5)
-def test_layer_leaves_x_memory_and_mask_alone(student, reference, draw, rng):
-    mine, theirs = two_layers(student, reference, draw, 12, 3)
-    x, memory = draw(2, 5, 12), draw(2, 7, 12)
-    turned, turned_memory = np.asfortranarray(x), np.asfortranarray(memory)
+def test_layer_saves_its_parameters_and_nothing_else(student, draw):
+    layer, x = student.MultiHeadAttention(12, 3), draw(2, 5, 12)
 
-    for mask in (drawn_bias(draw, rng, 5, 7), drawn_bias(draw, rng, 2, 3, 5, 7), drawn_mask(rng, 5, 7)):
-        after = through(student, HELPERS, "arguments_after", mine, x, memory, mask)
-        for before, now, name in zip((x, memory, mask), after, ("x", "memory", "mask"), strict=True):
-            assert_unchanged(before, now, what=name)
-    assert_close(mine(turned, causal=True), theirs(turned, causal=True))
-    assert_close(mine(turned, turned_memory), theirs(turned, turned_memory))
+    got = through(student, HELPERS, "names_saved_beside_the_parameters", layer, x)
+
+    asked = "names in state_dict() that are no parameters, before and after two causal calls"
+    assert_that(list(got) == [0, 0], asked=asked, expected="0 and 0", got=f"{got}")
+
+
+@pytest.mark.step("masks")
+@pytest.mark.points(0.5)
+def test_layer_remembers_nothing_of_earlier_positions(student, reference, draw):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+
+    for mode in ("eval", "train"):
+        getattr(mine, mode)()
+        for causal in (False, True):
+            for length in (3, 1, 1, 2, 1, 3):
+                x = draw(2, length, 12)
+                assert_close(mine(x, causal=causal), theirs(x, causal=causal))
 
 
 # ---------------------------------------------------------------------------------------------- cross
@@ -796,3 +673,126 @@ def test_layer_teaches_the_memory_and_every_weight(student, reference, draw, rng
     for mask in (None, drawn_mask(rng, 2, 1, 1, 4)):
         got, right = (gradients_of(layer, d_out, x, memory, mask=mask) for layer in (mine, theirs))
         assert_same_gradients(got, right)
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_can_be_copied_after_a_call(student, reference, draw, rng):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+    x, memory, mask = draw(2, 5, 12), draw(2, 4, 12), drawn_bias(draw, rng, 5, 4)
+
+    got = through(student, HELPERS, "copy_after_a_call", mine, x, memory, mask)
+
+    assert_close(got, through(reference, HELPERS, "copy_after_a_call", theirs, x, memory, mask))
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(1)
+def test_layer_loads_what_another_one_saved(student, reference, draw):
+    x, memory = draw(2, 5, 12), draw(2, 4, 12)
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+    copy, right_copy = student.MultiHeadAttention(12, 3), reference.MultiHeadAttention(12, 3)
+
+    through(student, HELPERS, "load_the_state_of", mine, copy)
+    through(reference, HELPERS, "load_the_state_of", theirs, right_copy)
+
+    assert_close(copy(x), right_copy(x))
+    assert_close(copy(x, memory), right_copy(x, memory))
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_without_biases_is_right(student, reference, draw):
+    mine, theirs = two_layers(student, reference, draw, 12, 3, bias=False)
+    x, memory, d_out = draw(2, 5, 12), draw(2, 4, 12), draw(2, 5, 12)
+
+    assert_close(mine(x), theirs(x))
+    assert_close(mine(x, memory), theirs(x, memory))
+    assert_same_gradients(gradients_of(mine, d_out, x), gradients_of(theirs, d_out, x))
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_is_the_same_in_train_and_eval_mode(student, reference, draw, rng):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+    x, memory, d_out = draw(2, 6, 12), draw(2, 5, 12), draw(2, 6, 12)
+    allowed, added = drawn_mask(rng, 2, 1, 1, 5), drawn_bias(draw, rng, 6, 6)
+
+    for mode in ("train", "eval"):
+        getattr(mine, mode)()
+        assert_close(mine(x), theirs(x))
+        assert_close(mine(x[:, :4], causal=True), theirs(x[:, :4], causal=True))
+        assert_close(mine(x, memory, allowed, True), theirs(x, memory, allowed, True))
+        assert_close(mine(x, mask=added), theirs(x, mask=added))
+        assert_same_gradients(gradients_of(mine, d_out, x), gradients_of(theirs, d_out, x))
+        got, right = (gradients_of(layer, d_out, x, memory, allowed, causal=True) for layer in (mine, theirs))
+        assert_same_gradients(got, right)
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(1)
+def test_layer_in_half_precision_gives_it_back(student, reference, draw):
+    # With as many heads as keys and columns of a head, what is off is off by far more than half precision rounds.
+    mine, theirs = two_layers(student, reference, draw, 16, 4)
+    x, memory = draw(2, 4, 16, dtype="bfloat16"), draw(2, 4, 16, dtype="bfloat16", low=-0.75, high=0.75)
+    added = np.array([0, -INF, 0, 0], dtype="float32")  # another dtype than x
+    for layer in (mine, theirs):
+        cast(layer, "bfloat16")
+
+    assert_close(mine(x), theirs(x))
+    assert_close(mine(x, causal=True), theirs(x, causal=True))
+    assert_close(mine(x, memory), theirs(x, memory))
+    assert_close(mine(x, mask=added, causal=True), theirs(x, mask=added, causal=True))
+    high = np.array([4000, 4003, 3998, 4002], dtype="float32")  # in bfloat16 all alike
+    for causal in (False, True):
+        assert_close(mine(x, mask=high, causal=causal), theirs(x, mask=high, causal=causal), tolerance=0.03)
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_in_other_precisions_gives_them_back(student, reference, draw, rng):
+    x, memory, d_out = draw(2, 4, 24), draw(2, 5, 24), draw(2, 4, 24)
+    allowed = drawn_mask(rng, 2, 1, 1, 5)
+
+    for dtype, tolerance in (("float64", None), ("float16", 8e-3)):  # several roundings follow one another
+        mine, theirs = two_layers(student, reference, draw, 24, 6)
+        for layer in (mine, theirs):
+            cast(layer, dtype)
+        inputs = [array.astype(dtype) for array in (x, memory)]
+        assert_close(mine(inputs[0], causal=True), theirs(inputs[0], causal=True), tolerance=tolerance)
+        assert_close(mine(*inputs, allowed), theirs(*inputs, allowed), tolerance=tolerance)
+    mine, theirs = two_layers(student, reference, draw, 24, 6)
+    for layer in (mine, theirs):
+        cast(layer, "bfloat16")
+    inputs = [half(array) for array in (d_out, x, memory)]
+    got, right = (gradients_of(layer, *inputs, allowed) for layer in (mine, theirs))
+    assert_close(got[0], right[0], tolerance=0.06)  # only whether gradients arrive, and whose
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_teaches_a_float_mask(student, reference, draw, rng):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+    x, memory, d_out = draw(2, 5, 12), draw(2, 7, 12), draw(2, 5, 12)
+
+    for shape in [(3, 5, 7), (2, 1, 1, 7), (7,)]:
+        mask = drawn_bias(draw, rng, *shape)
+        mask[..., 0] = 0  # so that nobody is left with nothing
+        for causal in (False, True):
+            got, right = (gradients_of(layer, d_out, x, memory, mask, causal=causal) for layer in (mine, theirs))
+            assert_same_gradients(got, right)
+
+
+@pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_leaves_x_memory_and_mask_alone(student, reference, draw, rng):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+    x, memory = draw(2, 5, 12), draw(2, 7, 12)
+    turned, turned_memory = np.asfortranarray(x), np.asfortranarray(memory)
+
+    for mask in (drawn_bias(draw, rng, 5, 7), drawn_bias(draw, rng, 2, 3, 5, 7), drawn_mask(rng, 5, 7)):
+        after = through(student, HELPERS, "arguments_after", mine, x, memory, mask)
+        for before, now, name in zip((x, memory, mask), after, ("x", "memory", "mask"), strict=True):
+            assert_unchanged(before, now, what=name)
+    assert_close(mine(turned, causal=True), theirs(turned, causal=True))
+    assert_close(mine(turned, turned_memory), theirs(turned, turned_memory))

@@ -340,8 +340,8 @@ def test_leaks_are_told_from_rounding_whatever_the_size_of_the_logits(student, r
     sees[1, 1, 0, 4], nearly_clean[1, 1, 0, 4] = 0.125, 2.0**-20
     negative, falling = draw(9, 9, low=-3, high=-1), np.array([[2.0, 1.5], [-1.0, 0.5]], dtype="float32")
     negative[:, 3] = 0.0
-    one_large = draw(9, 9) * np.float32(2.0**-10)
-    one_large[:, 4] = 1024.0  # beside it a leak among the small ones is rounding
+    one_large = draw(9, 9)
+    one_large[ids[1, 0]] = [0, 0, 0, 0, 4, 0, 0, 0, 0]  # beside it any change of the zeros by 2⁻²⁰ is rounding
     only_a_fall = np.ones((3, 5), dtype="int64")
     only_a_fall[1, 4] = 0  # of two ids, the other one lowers all logits
 
@@ -350,7 +350,7 @@ def test_leaks_are_told_from_rounding_whatever_the_size_of_the_logits(student, r
         (negative, nearly_clean, ids),
         (np.zeros((9, 9), dtype="float32"), np.ones_like(sees), ids),
         (falling, sees, only_a_fall),
-        (one_large, sees, ids),
+        (one_large, nearly_clean, ids),
     ]:
         got = through(student, READER, "does_it_look_ahead", table, seen, read)
         assert_close(got, through(reference, READER, "does_it_look_ahead", table, seen, read))
@@ -645,8 +645,7 @@ def norm_without_any_gradient():
 def test_clipping_changes_nothing_at_or_below_the_limit(student, reference, draw):
     three, four = np.array([[3.0]], "float32"), np.array([4.0], "float32")
     gradients = [draw(2, 3), draw(4)]
-    tiny = [g * np.float32(2.0**-20) for g in gradients]
-    cases = [((three, four), 5.0), (gradients, 60.0), (gradients, float("inf")), (gradients, 0.5), (tiny, 2.0**-20)]
+    cases = [((three, four), 5.0), (gradients, 60.0), (gradients, float("inf")), (gradients, 0.5)]
 
     for given, max_norm in cases:
         got = through(student, CLIP, "norm_and_gradients_afterwards", list(given), max_norm)
@@ -833,20 +832,16 @@ class Descent(torch.optim.Optimizer):
     """Plain gradient descent, with momentum. (The first step of torch.optim.SGD loads torch.compile: two seconds.)"""
 
     def __init__(self, params, lr, momentum=0.0):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+        super().__init__(params, {"lr": lr})
+        self.momentum, self.velocity = momentum, {}
 
-    @torch.no_grad()
     def step(self, closure=None):
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self.state[p]["velocity"] = p.grad + group["momentum"] * self.state[p].get("velocity", 0.0)
-                    p.sub_(group["lr"] * self.state[p]["velocity"])
-        return loss
+        answer = closure() if closure else None
+        moving = [(p, group["lr"]) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for p, lr in moving:
+            self.velocity[p] = p.grad.detach() + self.momentum * self.velocity.get(p, 0.0)
+            p.data.sub_(lr * self.velocity[p])
+        return answer
 
 def result_of_a_step(table, places, micro_batches, max_norm, training=True, stale=0.0, n_steps=1, momentum=0.0):
     model = Learner(table, places).train(training)
