@@ -27,7 +27,7 @@ check:
 
 test:
 	$(PYTHON) tools/bootstrap.py test
-	$(PYTHON) tools/bootstrap.py run -- python -m pytest tests
+	$(PYTHON) tools/bootstrap.py run -- python -m pytest tests -n 2 --dist loadgroup
 	$(PYTHON) tools/bootstrap.py run -- grader build --check
 
 build:
