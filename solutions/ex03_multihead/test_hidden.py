@@ -766,7 +766,7 @@ def test_layer_in_other_precisions_gives_them_back(student, reference, draw, rng
         cast(layer, "bfloat16")
     inputs = [half(array) for array in (d_out, x, memory)]
     got, right = (gradients_of(layer, *inputs, allowed) for layer in (mine, theirs))
-    assert_close(got[0], right[0], tolerance=0.06)  # only whether gradients arrive, and whose
+    assert_close(got[0], right[0], tolerance=0.08)  # only whether gradients arrive, and whose
 
 
 @pytest.mark.step("cross")
