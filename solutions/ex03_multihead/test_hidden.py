@@ -332,7 +332,7 @@ def test_attend_has_right_gradients_in_half_precision(student, reference, draw):
 
     for mask in (None, few):
         got, _ = gradients_of(student.attend, d_out, q, k, v, mask)
-        assert_close(got, gradients_of(reference.attend, d_out, q, k, v, mask)[0], tolerance=0.03)
+        assert_close(got, gradients_of(reference.attend, d_out, q, k, v, mask)[0], tolerance=0.04)
 
 
 @pytest.mark.step("attend")
@@ -745,7 +745,7 @@ def test_layer_in_half_precision_gives_it_back(student, reference, draw):
     assert_close(mine(x, mask=added, causal=True), theirs(x, mask=added, causal=True))
     high = np.array([4000, 4003, 3998, 4002], dtype="float32")  # in bfloat16 all alike
     for causal in (False, True):
-        assert_close(mine(x, mask=high, causal=causal), theirs(x, mask=high, causal=causal), tolerance=0.03)
+        assert_close(mine(x, mask=high, causal=causal), theirs(x, mask=high, causal=causal), tolerance=0.05)
 
 
 @pytest.mark.step("cross")
