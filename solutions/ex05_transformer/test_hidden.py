@@ -209,7 +209,7 @@ def test_model_reads_every_length_up_to_its_context_and_refuses_longer_ones(stud
         set_weights(module, weights)
 
     for length in (1, 2, 3, 4, 5):
-        assert_close(model(ids[:, :length]), same(ids[:, :length]))
+        assert_close(model(ids[:, :length]), same(ids[:, :length]), tolerance=5e-6)  # the form of GELU shows little here
     assert_raises(ValueError, model, ids)
     assert_close(model.get("context"), same.get("context"))
 
@@ -234,6 +234,7 @@ def test_model_runs_through_all_its_blocks_in_order(student, reference, draw, rn
 @pytest.mark.points(1)
 def test_model_passes_gradients_to_every_weight_and_twice_to_the_tied_one(student, reference, draw, rng):
     weights, ids, cotangent = model_weights(draw, 9, 6, 2, 8), rng.integers(9, size=(3, 5)), draw(3, 5, 9)
+    ids[0, 0] = 0  # no id is special
     model, same = student.TransformerLM(9, 6, 2, 2, 8), reference.TransformerLM(9, 6, 2, 2, 8)
     for module in (model, same):
         set_weights(module, weights)
