@@ -167,6 +167,25 @@ def rows(page):
     }
 
 
+def looped_tolerances(function):
+    """The numbers that a check's loops bind to `tolerance`, from the list written in the loop or named before it."""
+    named = {
+        node.targets[0].id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    found = set()
+    for loop in (node for node in ast.walk(function) if isinstance(node, ast.For)):
+        places = [getattr(target, "id", None) for target in getattr(loop.target, "elts", ())]
+        cases = named.get(loop.iter.id) if isinstance(loop.iter, ast.Name) else loop.iter
+        if "tolerance" in places:
+            at = places.index("tolerance")
+            found |= {
+                case.elts[at].value for case in getattr(cases, "elts", ()) if isinstance(case.elts[at], ast.Constant)
+            }
+    return found - {None}
+
+
 def checks_of(exercise):
     """Check names and the tolerances that check files write down themselves."""
     names, own = set(), set()
@@ -175,6 +194,7 @@ def checks_of(exercise):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 names.add(node.name.removeprefix("test_").replace("_", " "))
+                own |= looped_tolerances(node)
             if isinstance(node, ast.keyword) and node.arg == "tolerance" and isinstance(node.value, ast.Constant):
                 own.add(float(node.value.value))
     return names, own
