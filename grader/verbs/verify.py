@@ -20,7 +20,7 @@ from typing import Any
 
 from grader.logic import diagnose, stub
 from grader.logic.hints import parse_hints, without_hints
-from grader.logic.judge import relative_error
+from grader.logic.judge import relative_error, tolerance_for
 from grader.logic.mutants import Mutant, mutants
 from grader.logic.variants import apply, parse_variants
 from grader.model.errors import CourseError
@@ -41,6 +41,7 @@ HINT_WORDS = 25
 SOLUTION_FILES = {"exercise.toml", "task.md", "variants.toml", PUBLIC_CHECKS, HIDDEN_CHECKS, EXPERIMENT, REWRITES}
 MARGIN = 4.0
 MUTANTS_SAMPLED = 40
+MUTANT_SECONDS = 2.0  # for a call: some mutants never end
 SEEDS_MEASURED = 2  # how far off wrong variants are; right ones are measured with every seed
 PROOFS, TOLERANCES = "docs/proofs.md", "docs/tolerances.md"
 PAGES = {
@@ -201,7 +202,7 @@ def _merged(proofs: list[Proof]) -> list[Proof]:
 def _with_seed(sources: Sources, server: Server, seed: int, margins: list[Margin], measured: bool) -> list[Proof]:
     tape = parse_tape(record_tape(sources, "all", server, seed), Path(f"tape of seed {seed}"))
     files = [sources.folder / PUBLIC_CHECKS, sources.folder / HIDDEN_CHECKS]
-    oracle = Taped(tape, sources.live)
+    oracle = Taped(tape, sources.live, sources.exercise.framework)
     plan = Plan(sources.exercise, files, oracle, texts_from(sources.exercise, tape.header), tape.header, seed, "all")
 
     def body(session: Session) -> list[Proof]:
@@ -237,6 +238,9 @@ class _Marks:
         for variant in sources.variants:
             reports = self.right if variant.kind == "right" else self.wrong
             reports[variant.name] = session.grade(_submission(variant.name, apply(sources.solution, variant)))
+        for path in _styles(sources):
+            name = f"{REWRITES}/{path.name}"
+            self.right[name] = session.grade(_submission(name, path.read_text(encoding="utf-8")))
 
 
 def _submission(name: str, source: str) -> Submission:
@@ -336,32 +340,40 @@ def _form(value: Any) -> Any:
     return (value.shape, value.dtype) if hasattr(value, "shape") else type(value)
 
 
+def _styles(sources: Sources) -> list[Path]:
+    """The files of the whole exercise in another form; beside each one lie the ideas that it is tried with, as variants."""
+    return sorted((sources.folder / REWRITES).glob("*.py"))
+
+
 def _rewrites(sources: Sources, session: Session) -> Proof:
-    """Files written from scratch, named after the idea that they hold: they must be called by the same name."""
-    folder = sources.folder / REWRITES
-    files = sorted(folder.glob("*.py")) if folder.is_dir() else []
-    wrong = {variant.name for variant in sources.variants if variant.kind == "wrong"}
-    needed = min(REWRITES_NEEDED, len(wrong))
-    proof = Proof("ideas written from scratch get the same name", f"{len(files)} files")
-    if len(files) < needed:
+    """Ideas put into files that were written from scratch, in another form, must be called by the same names."""
+    says = {variant.name: variant.says for variant in sources.variants if variant.kind == "wrong"}
+    needed = min(REWRITES_NEEDED, len(says))
+    tried = 0
+    proof = Proof("ideas written from scratch get the same name")
+    for path in _styles(sources):
+        entries = read_toml(path.with_suffix(".toml"))
+        strange = [entry["name"] for entry in entries["wrong"] if entry["name"] not in says]
+        proof.problems += [f"{path.stem}: {name} is no wrong variant" for name in strange]
+        known = [{"says": says[entry["name"]], **entry} for entry in entries["wrong"] if entry["name"] in says]
+        for idea in parse_variants({**entries, "wrong": known})[0]:
+            tried += 1
+            report = session.grade(_submission(path.name, apply(path.read_text(encoding="utf-8"), idea)))
+            names = {name for check in report.checks for name in check.looks_like}
+            unnamed = [check.name for check in report.checks if check.outcome != "passed" and not check.looks_like]
+            if names != {idea.name} or unnamed:
+                shown = ", ".join(sorted(names)) or "nothing"
+                behind = f"; unnamed in {unnamed[0]!r}" if unnamed else ""
+                proof.problems.append(f"{path.stem}: {idea.name} is called {shown}{behind}")
+    if tried < needed:
         proof.problems.append(f"{needed} are needed in {REWRITES}/")
-    for path in files:
-        report = session.grade(_submission(path.name, path.read_text(encoding="utf-8")))
-        names = {name for check in report.checks for name in check.looks_like}
-        unnamed = [check.name for check in report.checks if check.outcome != "passed" and not check.looks_like]
-        if path.stem not in wrong:
-            proof.problems.append(f"{path.name} is named after no wrong variant")
-        elif names != {path.stem} or unnamed:
-            shown = ", ".join(sorted(names)) or "nothing"
-            proof.problems.append(
-                f"{path.name} is called {shown}" + (f"; unnamed in {unnamed[0]!r}" if unnamed else "")
-            )
+    proof.seen = f"{tried} ideas"
     return proof
 
 
 def _mutants(sources: Sources, server: Server, full: bool) -> Proof:
     """Every machine-made mutant fails a hidden check, or stands under [[equivalent]] with its reason."""
-    exercise = replace(sources.exercise, limits=replace(sources.exercise.limits, call_seconds=2.0))
+    exercise = replace(sources.exercise, limits=replace(sources.exercise.limits, call_seconds=MUTANT_SECONDS))
     made = mutants(sources.solution, exercise.blanked)
     equivalent = {item.mutant: item.why for item in parse_variants(read_toml(sources.folder / "variants.toml"))[1]}
     sampled = random.Random(PUBLISHED_SEED).sample(made, min(len(made), MUTANTS_SAMPLED))
@@ -370,7 +382,13 @@ def _mutants(sources: Sources, server: Server, full: bool) -> Proof:
     files = [sources.folder / HIDDEN_CHECKS]
     header = sources.header(PUBLISHED_SEED, "all")
     plan = Plan(exercise, files, sources.live(), texts_from(exercise, header), header, PUBLISHED_SEED, "all")
-    survivors = plan.run(server, lambda session: [mutant for mutant in chosen if session.passes_all(_mutated(mutant))])
+
+    def body(session: Session) -> list[Mutant]:
+        if not session.passes_all(_submission("the solution", sources.solution)):
+            proof.problems.append(f"the solution itself fails where a call may take {MUTANT_SECONDS:g} seconds")
+        return [mutant for mutant in chosen if session.passes_all(_mutated(mutant))]
+
+    survivors = plan.run(server, body)
     for mutant in survivors:
         if mutant.name not in equivalent:
             proof.problems.append(f"survives: {mutant.name}   {mutant.description}")
@@ -451,8 +469,11 @@ def _measure(marks: _Marks, margins: list[Margin], wrong: bool) -> None:
                 continue
             compared = run.record.compared[-1:] if name else run.record.compared
             for got, expected, dtypes, tolerance in compared:
+                errors: dict[str, float] = {}  # an answer may hold several arrays of one dtype
                 for dtype, error in relative_error(got, expected, dtypes):
-                    allowed = sources.exercise.tolerances.get(dtype, 0.0) if tolerance is None else tolerance
+                    errors[dtype] = max(errors.get(dtype, 0.0), error)
+                for dtype, error in errors.items():
+                    allowed = tolerance_for(dtype, sources.exercise.tolerances) if tolerance is None else tolerance
                     row = rows.setdefault((check.name, dtype, allowed), Margin(check.name, dtype, allowed))
                     if not name:
                         row.needed = max(row.needed, error)

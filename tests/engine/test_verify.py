@@ -132,7 +132,9 @@ def test_verify_prints_its_table_and_exits_by_what_holds(toy, monkeypatch):
 def test_fresh_seeds_are_drawn_anew(toy, monkeypatch):
     toy.build()
     drawn = []
-    monkeypatch.setattr(verify_module, "_with_seed", lambda sources, server, seed, *more, **named: drawn.append(seed) or [])
+    monkeypatch.setattr(
+        verify_module, "_with_seed", lambda sources, server, seed, *more, **named: drawn.append(seed) or []
+    )
 
     for _ in range(2):
         prove(toy.course, toy.course.find("counter"), full=False)
@@ -293,35 +295,49 @@ def test_missing_rewrites(toy):
     assert only(REWRITES, toy.failing()) == "10 are needed in rewrites/"
 
 
-def test_a_rewrite_of_another_idea(toy):
-    toy.build()
-    folder = toy.folder / "rewrites"
-    (folder / "least_common.py").write_text((folder / "last_of_a_tie.py").read_text())
+IDEAS = "solutions/ex01_counter/rewrites/plain_lists.toml"
 
-    assert only(REWRITES, toy.failing()) == "least_common.py is called last_of_a_tie"
+
+def test_a_rewrite_of_another_idea(toy):
+    toy.edit(IDEAS, "numbers.index(min(numbers))", "len(numbers) - 1 - numbers[::-1].index(max(numbers))")
+    toy.build()
+
+    assert only(REWRITES, toy.failing()) == "plain_lists: least_common is called last_of_a_tie"
 
 
 def test_a_rewrite_that_is_right_or_that_nothing_explains(toy):
+    toy.edit(IDEAS, "numbers.index(min(numbers))", "numbers.index(max(numbers + []))")
+    toy.edit(IDEAS, "number / sum(smoothed) for number", "number / (sum(smoothed) + 3) for number")
     toy.build()
-    folder = toy.folder / "rewrites"
-    (folder / "least_common.py").write_text((toy.folder / "counter.py").read_text())
-    text = (folder / "smooths_by_one.py").read_text()
-    assert "/ sum(smoothed)" in text
-    (folder / "smooths_by_one.py").write_text(text.replace("/ sum(smoothed)", "/ (sum(smoothed) + 3)"))
 
     said = only(REWRITES, toy.failing())
-    assert "least_common.py is called nothing" in said
-    assert "smooths_by_one.py is called nothing; unnamed in" in said
+    assert "plain_lists: least_common is called nothing" in said
+    assert "plain_lists: smooths_by_one is called nothing; unnamed in" in said
 
 
 def test_a_rewrite_named_after_no_variant(toy):
+    toy.edit(IDEAS, 'name = "least_common"', 'name = "rarest"')
     toy.build()
-    (toy.folder / "rewrites" / "least_common.py").rename(toy.folder / "rewrites" / "rarest.py")
 
-    assert only(REWRITES, toy.failing()) == "rarest.py is named after no wrong variant"
+    said = only(REWRITES, toy.failing())
+    assert said == "plain_lists: rarest is no wrong variant\n10 are needed in rewrites/"
+
+
+def test_a_style_that_is_wrong_itself(toy):
+    toy.edit("solutions/ex01_counter/rewrites/plain_lists.py", "np.zeros(n_tokens", "np.ones(n_tokens")
+    toy.build()
+
+    assert "rewrites/plain_lists.py fails with seed" in toy.failing()[RIGHT][0]
 
 
 # ---------------------------------------------------------------- mutants
+
+
+def test_mutants_that_fail_as_the_solution_does_prove_nothing(toy, monkeypatch):
+    monkeypatch.setattr(verify_module, "MUTANT_SECONDS", 1e-9)
+    toy.build()
+
+    assert "the solution itself fails where a call may take 1e-09 seconds" in only(MUTANTS, toy.failing())
 
 
 def test_a_mutant_that_survives(toy):
