@@ -7,6 +7,7 @@ fixtures ``student`` and ``reference`` bound to it, failures are diagnosed, and 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import time
@@ -14,6 +15,8 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +31,7 @@ from grader.logic.tensors import BFLOAT16, tensor
 from grader.model.errors import CourseError
 from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission
 from grader.system.careful import Careful, Script, script_of
+from grader.system.course import PUBLIC_CHECKS
 from grader.system.host import Loaded, Server
 from grader.system.subjects import Reference, Student, Subject, frozen
 from grader.system.tape import TapeMiss
@@ -110,18 +114,32 @@ def open_session(
     return plugin.result
 
 
+class _PublicChecks(MetaPathFinder):
+    """Lets hidden checks say `from test_public import …`: the public checks that lie beside them, and nothing else there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / PUBLIC_CHECKS
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        wanted = name == self.file.stem and self.file.is_file()
+        return importlib.util.spec_from_file_location(name, self.file) if wanted else None
+
+
 @contextlib.contextmanager
 def _own_modules(check_files: list[Path]) -> Iterator[None]:
     """Check files have the same names in every exercise, and pytest takes a module that is there for the one it wants."""
-    names = {path.stem for path in check_files}
+    public = _PublicChecks(check_files[0].parent)
+    names = {public.file.stem, *(path.stem for path in check_files)}
 
     def taken_out() -> dict[str, Any]:
         return {name: sys.modules.pop(name) for name in list(sys.modules) if name.rpartition(".")[2] in names}
 
     others = taken_out()
+    sys.meta_path.insert(0, public)
     try:
         yield
     finally:
+        sys.meta_path.remove(public)
         taken_out()
         sys.modules.update(others)
 
@@ -327,7 +345,7 @@ class Session:
                 return self._report(name, "broken", [], began, message=broken, subject=subject)
             runs = self._run_all(subject)
             subject.close()
-            ideas = self._ideas(runs)
+            ideas = diagnose.diagnose(self._evidence(runs), self.oracle, self.exercise.tolerances)
             results = [self._judged(run, ideas.get(number, ()), loaded, submission) for number, run in enumerate(runs)]
             notes = self.texts.notes(loaded, submission)
             return self._report(name, None, results, began, message=notes, subject=subject)
@@ -373,12 +391,6 @@ class Session:
 
     def _script(self, check: Check | None) -> Script | None:
         return self._scripts.get(check.name) if check else None
-
-    def _ideas(self, runs: list[Run]) -> dict[int, tuple[str, ...]]:
-        try:
-            return diagnose.diagnose(self._evidence(runs), self.oracle, self.exercise.tolerances)
-        except TapeMiss:  # its objects are others than the solution's, so what was asked of them is not on the tape
-            return {}
 
     def _evidence(self, runs: list[Run]) -> list[diagnose.Evidence]:
         """What speaks for and against ideas; a check that met unwritten code says nothing."""

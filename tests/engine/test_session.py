@@ -393,6 +393,29 @@ def test_a_new_counter_is_empty(student, n, tmp_path_factory, request):
     assert {"a new counter is empty[2]", "a new counter is empty[3]"} <= outcomes(report).keys()
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_hidden_checks_may_use_what_stands_in_the_public_ones_beside_them(server, folder, alone):
+    with (folder / "test_public.py").open("a") as public, (folder / "test_hidden.py").open("a") as hidden:
+        public.write("\n\ndef secret_of_this_folder():\n    return 1\n")
+        hidden.write("\n\nfrom test_public import secret_of_this_folder as one\n\nassert one() == 1\n")
+    used = plan(folder)
+    used.check_files = used.check_files[alone:]
+
+    report = used.run(server, lambda session: session.grade(submission()))
+
+    assert report.status == "passed" and any(not check.hidden for check in report.checks) != alone
+    assert plan().run(server, lambda session: session.grade(submission())).status == "passed"
+
+
+def test_nothing_but_public_checks_can_be_imported_from_beside_hidden_ones(server, folder):
+    (folder / "beside.py").write_text("")
+    with (folder / "test_hidden.py").open("a") as hidden:
+        hidden.write("\n\nimport beside\n")
+
+    with pytest.raises(CourseError, match="No module named 'beside'"):
+        plan(folder).run(server, lambda session: session.grade(submission()))
+
+
 def test_checks_come_in_the_order_of_the_steps_with_public_ones_first(server):
     report = graded(submission(), server)
 
