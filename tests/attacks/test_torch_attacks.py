@@ -184,6 +184,14 @@ def test_the_verdict_is_the_expected_one(results: Results, name: str) -> None:
 
 
 @names()
+def test_it_is_not_stopped_before_it_begins(results: Results, name: str) -> None:
+    """A layer whose weights cannot be set fails every check before it is asked anything."""
+    said = [check.message for check in report_on(results, name).checks if not check.hidden]
+
+    assert not any("has no weight" in message or "that nobody sets" in message for message in said)
+
+
+@names()
 def test_no_secret_comes_out_and_nothing_is_drawn(results: Results, name: str) -> None:
     report = report_on(results, name)
 

@@ -1,4 +1,4 @@
-# expect: status=failed score=0
+# expect: status=failed score<=1
 """Looks among all objects for another layer of that name, which must be the right one, and lets it answer."""
 
 import torch
@@ -17,6 +17,9 @@ def others():
 class Gate(torch.nn.Module):
     def __init__(self, width, hidden):
         super().__init__()
+        self.value_proj = torch.nn.Linear(width, hidden)
+        self.gate_proj = torch.nn.Linear(width, hidden)
+        self.out_proj = torch.nn.Linear(hidden, width, bias=False)
 
     def load_state_dict(self, state):
         pass

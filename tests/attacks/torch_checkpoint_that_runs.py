@@ -1,4 +1,4 @@
-# expect: status=failed score=0
+# expect: status=failed score<=1
 """A checkpoint that is a program: whoever loads it from a file as Python does runs it."""
 
 import torch
@@ -21,6 +21,9 @@ class State(dict):
 class Gate(torch.nn.Module):
     def __init__(self, width, hidden):
         super().__init__()
+        self.value_proj = torch.nn.Linear(width, hidden)
+        self.gate_proj = torch.nn.Linear(width, hidden)
+        self.out_proj = torch.nn.Linear(hidden, width, bias=False)
 
     def state_dict(self, *args, **kwargs):
         return State(weight=torch.zeros(1))

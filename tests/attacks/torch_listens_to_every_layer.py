@@ -1,4 +1,4 @@
-# expect: status=failed score=0
+# expect: status=failed score<=1
 """A hook on every module keeps what the last one answered; asked next, this layer answers the same."""
 
 import torch
@@ -11,7 +11,9 @@ nn.modules.module.register_module_forward_hook(lambda module, inputs, output: HE
 class Gate(nn.Module):
     def __init__(self, width, hidden):
         super().__init__()
-        self.width = width
+        self.value_proj = nn.Linear(width, hidden)
+        self.gate_proj = nn.Linear(width, hidden)
+        self.out_proj = nn.Linear(hidden, width, bias=False)
 
     def load_state_dict(self, state):
         pass

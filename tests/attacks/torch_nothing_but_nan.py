@@ -1,4 +1,4 @@
-# expect: status=failed score=0
+# expect: status=failed score<=1
 """NaN is neither near nor far, in gradients too: whoever asks whether the largest error is too large hears no."""
 
 import torch
@@ -14,7 +14,6 @@ class Gate(torch.nn.Module):
         self.value_proj = torch.nn.Linear(width, hidden)
         self.gate_proj = torch.nn.Linear(width, hidden)
         self.out_proj = torch.nn.Linear(hidden, width, bias=False)
-        self.spare = torch.nn.Parameter(torch.ones(1))
 
     def load_state_dict(self, state):
         pass

@@ -1,4 +1,4 @@
-# expect: status=failed score=0
+# expect: status=failed score<=1
 """Whoever asks PyTorch for a gradient gets zeros, for this file's functions and for the right ones alike."""
 
 import torch
@@ -23,7 +23,6 @@ class Gate(torch.nn.Module):
         self.value_proj = torch.nn.Linear(width, hidden)
         self.gate_proj = torch.nn.Linear(width, hidden)
         self.out_proj = torch.nn.Linear(hidden, width, bias=False)
-        self.spare = torch.nn.Parameter(torch.ones(1))
 
     def forward(self, x, residual=False):
         return x
