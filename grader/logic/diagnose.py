@@ -46,8 +46,8 @@ class Oracle(Protocol):
 
     wrong: tuple[str, ...]
 
-    def answers(self, check: str, calls: list[Call]) -> Answers:
-        """The variants' answers to the check's calls."""
+    def answers(self, check: str, calls: list[Call]) -> Answers | None:
+        """The variants' answers to the check's calls; None where nobody knows them."""
 
 
 def diagnose(evidence: Sequence[Evidence], oracle: Any, tolerances: Mapping[str, float]) -> dict[int, tuple[str, ...]]:
@@ -78,19 +78,27 @@ def _real_error(outcome: Outcome) -> bool:
 
 
 class _Matcher:
-    """Which variants answer a check's calls as the submission did; each answer is compared once."""
+    """Which variants answer a check's calls as the submission did."""
 
     def __init__(self, evidence: Sequence[Evidence], oracle: Oracle, tolerances: Mapping[str, float]) -> None:
         self.evidence = evidence
         self.oracle = oracle
         self.tolerances = tolerances
+        self._answers: dict[int, Answers | None] = {}
+
+    def answers(self, number: int) -> Answers | None:
+        """The variants' answers to one check's calls, asked for once; None where nothing was asked or nobody knows."""
+        if number not in self._answers:
+            item = self.evidence[number]
+            self._answers[number] = self.oracle.answers(item.check, item.calls) if item.calls else None
+        return self._answers[number]
 
     def explaining(self, number: int, names: Sequence[str]) -> list[str]:
         """Those of the variants that explain one check. The last call, the one that failed, is compared first."""
         item = self.evidence[number]
-        if not item.calls:
+        answers = self.answers(number)
+        if answers is None:
             return []
-        answers = self.oracle.answers(item.check, item.calls)
         left = list(names)
         for position in _order(len(item.outcomes)):
             tolerances = as_coarse_as(answers.answer(answers.number(SOLUTION, position)), self.tolerances)
@@ -160,7 +168,9 @@ def _credible(number: int, names: list[str], matcher: _Matcher) -> list[str]:
 def _has_wrong_numbers(number: int, matcher: _Matcher) -> bool:
     """Whether some answer of the check holds finite numbers that are not the solution's."""
     item = matcher.evidence[number]
-    answers = matcher.oracle.answers(item.check, item.calls)
+    answers = matcher.answers(number)
+    if answers is None:
+        return False
     for position, outcome in enumerate(item.outcomes):
         right = answers.answer(answers.number(SOLUTION, position))
         if isinstance(outcome, Value) and isinstance(right, Value) and differ_in_numbers(outcome.value, right.value):
@@ -206,10 +216,10 @@ def _likely_pairs(evidence: Sequence[Evidence], oracle: Any, matcher: _Matcher) 
     changed = dict.fromkeys(oracle.wrong, 0)  # the calls that a variant answers otherwise than the solution
     left = dict.fromkeys(oracle.wrong, 0)  # the calls that the submission answers otherwise than a variant
     differs, bit = 0, 1
-    for item in evidence:
-        if not item.calls:
+    for number, item in enumerate(evidence):
+        answers = matcher.answers(number)
+        if answers is None:
             continue
-        answers = oracle.answers(item.check, item.calls)
         for position, outcome in enumerate(item.outcomes):
             right = answers.number(SOLUTION, position)
             numbers = {name: answers.number(name, position) for name in oracle.wrong}

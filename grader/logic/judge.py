@@ -200,8 +200,8 @@ def relative_error(got: Any, expected: Any, dtypes: Any, least: float | None = N
     """For each floating array or number of two answers of equal shape: its dtype and its largest error over its scale."""
     least = least_scale(expected) if least is None else least
     if isinstance(expected, dict) and isinstance(got, dict):
+        dtypes = [dtypes.get(key) for key in expected] if isinstance(dtypes, dict) else None
         got, expected = [got.get(key) for key in expected], list(expected.values())
-        dtypes = list(dtypes.values()) if isinstance(dtypes, dict) else None
     if isinstance(expected, (list, tuple)) and isinstance(got, (list, tuple)):
         for position, (mine, theirs) in enumerate(zip(got, expected, strict=False)):
             wanted = dtypes[position] if isinstance(dtypes, (list, tuple)) else None

@@ -187,7 +187,8 @@ class Texts:
             else:
                 text = _short(value, hidden)
                 shown.append(f"{name}={text}" if name and (by_keyword or _is_scalar(value)) else text)
-        asked = PHRASES.get(call.kind, "{}").format(f"{call.function}({', '.join(shown)})")
+        arguments = {"get": "", "set": f" to {', '.join(shown)}"}.get(call.kind, f"({', '.join(shown)})")
+        asked = PHRASES.get(call.kind, "{}").format(f"{call.function}{arguments}")
         first = "   ".join([asked, *_shapes_of(large)])
         return "\n".join([first, *small])
 

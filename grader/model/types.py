@@ -201,9 +201,11 @@ class Call:
 
     @property
     def function(self) -> str:
-        """The function or ``Class.method`` that is called, as a learner calls it."""
+        """The function or ``Class.method`` that is called, as a learner calls it; the class where only weights are touched."""
         if not self.target:
             return self.name
+        if self.kind in ("weights", "set_weights", "count", "cast"):
+            return self.made_by
         return f"{self.made_by}.{'forward' if self.name == '__call__' else self.name}"
 
 

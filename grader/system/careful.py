@@ -24,7 +24,7 @@ class Script:
     """The calls of one check, as the worker reads them: with one seed, a check asks every submission the same."""
 
     check: str
-    functions: tuple[str, ...]
+    culprits: tuple[tuple[str, ...], ...]
     frames: bytes
 
 
@@ -33,7 +33,13 @@ def script_of(check: str, calls: Sequence[Call]) -> Script | None:
     if any(call.target or call.kind != "call" or _holds_handle((call.args, call.kwargs)) for call in calls):
         return None
     frames = b"".join(map(request_frame, calls))
-    return Script(check, tuple(call.name for call in calls), frames) if len(frames) <= AHEAD_BYTES else None
+    return Script(check, tuple(map(_culprit, calls)), frames) if len(frames) <= AHEAD_BYTES else None
+
+
+def _culprit(call: Call) -> tuple[str, ...]:
+    """What is not called again once it hung: the function; of a helper that is told by name what to call, that too."""
+    told = [value for value in (*call.args, *call.kwargs.values()) if type(value) is str] if call.source else []
+    return (call.function, call.source, *told)
 
 
 def _holds_handle(value: object) -> bool:
@@ -53,7 +59,7 @@ class Careful:
         self._submission = submission
         self._label = Path(label).name
         self._deadline = time.monotonic() + exercise.limits.total_seconds
-        self._fatal: dict[str, Died] = {}
+        self._fatal: dict[tuple[str, ...], Died] = {}
         self._deaths = 0
         self._worker: Worker | None = None
         self._ahead: deque[Script] = deque()
@@ -89,7 +95,7 @@ class Careful:
         if self._is_late():
             self.close()
         for number, known in enumerate((script, following)):
-            if known is None or self._worker is None or not self._fatal.keys().isdisjoint(known.functions):
+            if known is None or self._worker is None or not self._fatal.keys().isdisjoint(known.culprits):
                 return
             if len(self._ahead) == number:
                 self._worker.send_ahead(known.frames)
@@ -97,8 +103,8 @@ class Careful:
 
     def answer(self, call: Call) -> Outcome:
         """What the submission answers; once a function hung or killed its process, it is not called again."""
-        if call.function in self._fatal:
-            return self._fatal[call.function]
+        if (known := self._fatal.get(_culprit(call))) is not None:
+            return known
         if self._is_late():
             return Died("timeout", "total")
         if self._deaths >= MAX_DEATHS:
@@ -106,13 +112,13 @@ class Careful:
         if self._worker is None:
             self.load()
         assert self._worker is not None
-        if self._ahead and self._collected < len(self._ahead[0].functions):
+        if self._ahead and self._collected < len(self._ahead[0].culprits):
             self._collected += 1
             outcome = self._worker.collect(call)
         else:
             outcome = self._worker.answer(call)
         if isinstance(outcome, Died):
-            self._died(call.function, outcome)
+            self._died(_culprit(call), outcome)
         return outcome
 
     def _is_late(self) -> bool:
@@ -121,7 +127,7 @@ class Careful:
     def _skip_rest(self) -> None:
         """Answers that a check did not ask for, because it failed before: nothing that comes of them counts."""
         script = self._ahead[0]
-        for function in script.functions[self._collected :]:
+        for function, *_ in script.culprits[self._collected :]:
             assert self._worker is not None
             if self._is_late() or isinstance(self._worker.collect(Call(function)), Died):
                 self.close()
@@ -131,9 +137,9 @@ class Careful:
         self._ahead.popleft()
         self._collected = 0
 
-    def _died(self, function: str, outcome: Died) -> None:
+    def _died(self, culprit: tuple[str, ...], outcome: Died) -> None:
         self._deaths += 1
-        self._fatal[function] = outcome
+        self._fatal[culprit] = outcome
         self.close()
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from grader.logic.tensors import BFLOAT16, Tensor
 
 SEED = 0
+NAMES_SHOWN = 8
 NAMES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "float16", "float32", "float64", "complex64", "complex128",
     BFLOAT16,
@@ -39,8 +40,9 @@ def _torch() -> Any:
     import torch
 
     torch.set_num_threads(1)  # numbers do not depend on the machine, and a fork loses no thread
-    for method in vars(torch.optim.Optimizer).values():  # else the first optimiser loads the compiler, to be kept from it
-        if plain := getattr(method, "__wrapped__", None):  # (two seconds for every child); nothing is compiled here
+    # The first optimiser would load the compiler, to be kept from it: two seconds for every child. Nothing is compiled here.
+    for method in vars(torch.optim.Optimizer).values():
+        if plain := getattr(method, "__wrapped__", None):
             plain.__dict__.setdefault("__dynamo_disable", plain)
     return torch
 
@@ -109,7 +111,9 @@ def set_weights(module: Any, fused: Fused, wanted: Weights) -> None:
     covered = set()  # addresses: shared weights have one, and rows of a fused layer have one each
     for name, numbers in wanted.items():
         if name not in rows:
-            raise LookupError(f"{type(module).__name__} has no weight {name}; it has {', '.join(rows)}")
+            known = ", ".join([*rows][:NAMES_SHOWN]) + (", …" if len(rows) > NAMES_SHOWN else "")
+            known = known or "none (layers in a plain list do not count)"
+            raise LookupError(f"{type(module).__name__} has no weight {name}; it has {known}")
         if rows[name].shape != numbers.shape:
             was, came = tuple(rows[name].shape), tuple(numbers.shape)
             raise ValueError(f"the weight {name} has shape {was} where {came} is wanted")

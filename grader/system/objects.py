@@ -87,8 +87,9 @@ class Objects:
         """A function of a check's own, which sees the submission's module as ``submission``."""
         if source not in self._helpers:
             submission = types.SimpleNamespace(**self.namespace)
-            self._helpers[source] = helpers = {"submission": submission, "__name__": "helpers"}
+            helpers = {"submission": submission, "__name__": "helpers"}
             exec(compile(source, "<the check's helper>", "exec", dont_inherit=True), helpers)
+            self._helpers[source] = helpers
         return self._helpers[source][name]
 
     def _arrived(self, value: Any) -> Any:

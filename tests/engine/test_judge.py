@@ -258,6 +258,8 @@ def test_relative_errors_come_by_dtype():
 
     assert errors == [("float64", 0.25), ("float32", 0.5), ("float64", 0.25)]
     assert list(relative_error(ONES, ONES.T, None)) == []
+    of_b = relative_error({"b": got["b"]}, {"b": expected["b"]}, {"a": None, "b": ["float32", None]})
+    assert list(of_b) == [("float32", 0.5)]
 
 
 # ---------------------------------------------------------------- agreement, for diagnosis

@@ -719,7 +719,8 @@ def test_a_helper_s_names_are_not_the_submission_s(student):
     assert failure(getattr(student, "saved")).is_a("AttributeError")  # noqa: B009
     assert failure(through, student, HELPERS, "missing").is_a("KeyError")
     assert failure(through, student, HELPERS, "fails").message == "'not here'".strip("'")
-    assert failure(through, student, "1 / 0", "f").is_a("ZeroDivisionError")
+    for _ in range(2):
+        assert failure(through, student, "1 / 0", "f").is_a("ZeroDivisionError")
 
 
 # ---------------------------------------------------------------- the same on both sides

@@ -327,7 +327,10 @@ def test_a_refusal_says_which_entry_it_was(refusing):
 
 
 def refused_in(server, refused, names):
-    return {name: getattr(answer, "refused", "") for name, answer in answers(server, refused, names).items()}
+    """What each of these functions was refused for; each either answers or is refused."""
+    found = answers(server, refused, names)
+    assert all(isinstance(answer, Value) or getattr(answer, "refused", "") for answer in found.values()), found
+    return {name: getattr(answer, "refused", "") for name, answer in found.items()}
 
 
 def test_the_next_submission_has_the_list_of_its_own_exercise(torch_server):

@@ -123,14 +123,12 @@ def test_other_calls_than_recorded_are_misses(tapes):
         fresh = parse_tape(tapes[7], Path("tape"))
         with pytest.raises(TapeMiss):
             fresh.reference(check, 0, other)
-        with pytest.raises(TapeMiss):
-            fresh.answers(check, [other])
+        assert fresh.answers(check, [other]) is None
     with pytest.raises(TapeMiss):
         tape.reference(check, 1, asked)
     with pytest.raises(TapeMiss):
         tape.reference("public:no such check", 0, asked)
-    with pytest.raises(TapeMiss):
-        tape.answers("public:no such check", [asked])
+    assert tape.answers("public:no such check", [asked]) is None
 
 
 def test_a_check_that_asks_more_than_was_recorded_misses(tapes):
@@ -138,9 +136,8 @@ def test_a_check_that_asks_more_than_was_recorded_misses(tapes):
     check = "public:shares are the counts divided by their sum"
     asked = Call("shares", (np.array([1, 0, 2]),))
 
-    tape.answers(check, [asked])
-    with pytest.raises(TapeMiss):
-        tape.answers(check, [asked, asked])
+    assert tape.answers(check, [asked]) is not None
+    assert tape.answers(check, [asked, asked]) is None
 
 
 # ---------------------------------------------------------------- what is written and read

@@ -16,8 +16,8 @@ from grader.logic.variants import apply
 from grader.model.types import Call, Cell, Raised, Report, Submission, Value
 from grader.system.careful import script_of
 from grader.system.course import Course
-from grader.system.tape import Tape
-from grader.verbs.grading import Plan, Sources, make_plan, texts_from
+from grader.system.tape import Tape, parse_tape
+from grader.verbs.grading import Plan, Sources, Taped, make_plan, record_tape, texts_from
 
 pytest.importorskip("torch")
 
@@ -69,6 +69,11 @@ SUBMISSIONS = {variant.name: apply(SOLUTION, variant) for variant in SOURCES.var
     "no forward": edited(("def forward(", "def forwards(")),
     "no method": edited(("def hidden(self", "def gated_values(self"), ("self.hidden(x)", "self.gated_values(x)")),
     "other names": SOLUTION.replace("value_proj", "values"),
+    "layers in a list": edited(
+        ("self.value_proj = nn.Linear(width, hidden)", "self.layers = [nn.Linear(width, hidden), nn.Linear(width, hidden)]"),
+        ("        self.gate_proj = nn.Linear(width, hidden)\n", ""),
+        ("        self.out_proj = nn.Linear(hidden, width, bias=False)\n", ""),
+    ),
     "a bias too many": edited((", bias=False", "")),
     "the other way round": edited(("nn.Linear(hidden, width, bias", "nn.Linear(width, hidden, bias")),
     "gating done": blanked("Gate.__init__", "Gate.hidden", "Gate.forward", "descend"),
@@ -330,6 +335,10 @@ def test_a_method_that_is_missing_is_not_there(results):
             "other names",
             "LookupError: Gate has no weight value_proj.weight; it has values.weight, values.bias, gate_proj.",
         ),
+        (
+            "layers in a list",
+            "LookupError: Gate has no weight value_proj.weight; it has none (layers in a plain list do not count)",
+        ),
         ("a bias too many", "LookupError: Gate has weights that nobody sets: out_proj.bias"),
         ("the other way round", "ValueError: the weight out_proj.weight has shape (5, 3) where (3, 5) is wanted"),
     ],
@@ -526,6 +535,32 @@ def test_what_is_drawn_is_float32_unless_another_dtype_is_wanted(torch_server, t
     assert positive.array.min() >= 0 and positive.array.max() <= 1
 
 
+def test_what_hangs_takes_along_only_what_needs_it(torch_server):
+    brief = plan()
+    brief.exercise = replace(brief.exercise, limits=replace(brief.exercise.limits, call_seconds=0.5))
+    hanging = edited((RETURN, "while True:\n            pass"))
+
+    report = brief.run(torch_server, lambda session: session.grade(submission(hanging)))
+
+    passed = [check.name for check in report.checks if check.step == "layer" and check.outcome == "passed"]
+    assert passed == ["the gated values can be asked for", "nothing is trained beside the weights"]
+
+
+def test_attributes_are_asked_for_without_brackets():
+    texts = texts_from(SOURCES.exercise, SOURCES.header(7, "all"))
+    call = Call("width", target=1, kind="get", made_by="Gate")
+
+    assert texts.asked(call, hidden=False) == "the attribute Gate.width"
+    assert texts.asked(replace(call, kind="set", args=(3,)), hidden=False) == "to set Gate.width to 3"
+
+
+def test_two_ideas_at_once_are_looked_for_where_that_loads_no_pytorch(torch_server):
+    tape = parse_tape(record_tape(SOURCES, "public", torch_server), Path("tape"))
+
+    assert not hasattr(Taped(tape, SOURCES.live, "torch"), "pair")
+    assert Taped(tape, SOURCES.live, "numpy").pair(*WRONG[:2], []) is not None
+
+
 @pytest.mark.parametrize("name", ["one too few", "glu", "gates_are_not_learned"])
 def test_calls_sent_ahead_give_the_same_report_as_calls_one_by_one(results, torch_server, name):
     one_by_one = plan().run(torch_server, lambda session: session.grade(submission(SUBMISSIONS[name])))
@@ -536,7 +571,7 @@ def test_calls_sent_ahead_give_the_same_report_as_calls_one_by_one(results, torc
 def test_only_calls_of_functions_are_sent_ahead():
     call = Call("gated", (Tensor(np.zeros(2, "float32"), "float32"),))
 
-    assert script_of("a check", [call, call]).functions == ("gated", "gated")
+    assert script_of("a check", [call, call]).culprits == (("gated", ""), ("gated", ""))
     for kind in ("gradients", "through", "weights", "set_weights", "count", "cast", "get", "set"):
         assert script_of("a check", [call, replace(call, kind=kind)]) is None
     assert script_of("a check", [replace(call, target=1)]) is None
