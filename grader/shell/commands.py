@@ -464,8 +464,10 @@ def run_command(state: State, exercise: str, name: str | None, quick: bool, use_
     course = _find_course()
     one = course.find(exercise)
     from grader.verbs.check import Grading
+    from grader.verbs.run import experiment_named
     from grader.verbs.run import run as run_experiment
 
+    name, _ = experiment_named(course, one, name)
     chosen = None
     if not use_solution:
         with _server(state) as server:

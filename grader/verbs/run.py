@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,26 @@ def run(
     ``ask`` is called with the question to guess at; without it nobody is asked. The exit code is the experiment's:
     0 done, 1 the code under test raised, 2 something is missing.
     """
-    folder = _folder(course, exercise)
-    known = {entry["name"]: entry for entry in _described(folder)}
-    if name is None:
-        name = next(iter(known))
-    if name not in known:
-        raise UsageError(f"{exercise.name} has no experiment {name!r}.", f"There is: {', '.join(known)}.")
+    name, guess = experiment_named(course, exercise, name)
     out = course.root / RUNS / exercise.name / name
+    out = out if chosen is not None else out / "solution"  # neither a run on the solution nor a quick one writes over
+    out = out / "quick" if quick else out  # what a long run on the learner's file has left
     out.mkdir(parents=True, exist_ok=True)
     file = _module_file(course, exercise, chosen, out)
     if mine:
         say(f"--mine changes nothing here: {exercise.name} uses no parts of other exercises.")
-    guess = ask(known[name]["guess"]) if ask is not None and known[name]["guess"] else ""
-    arguments = [str(folder), str(file), name, str(out), *(["--quick"] if quick else []), "--guess", guess]
-    return _launch(arguments)
+    guess = ask(guess) if ask is not None and guess else ""
+    arguments = [str(_folder(course, exercise)), str(file), name, str(out), "--guess", guess]
+    return _launch([*arguments, "--quick"] if quick else arguments)
+
+
+def experiment_named(course: Course, exercise: Exercise, name: str | None) -> tuple[str, str]:
+    """An experiment's name and the question to guess at; the first one's without a name, UsageError for an unknown one."""
+    known = {entry["name"]: entry["guess"] for entry in _described(_folder(course, exercise))}
+    wanted = next(iter(known)) if name is None else name
+    if wanted not in known:
+        raise UsageError(f"{exercise.name} has no experiment {wanted!r}.", f"There is: {', '.join(known)}.")
+    return wanted, known[wanted]
 
 
 def _folder(course: Course, exercise: Exercise) -> Path:
@@ -61,6 +68,7 @@ def _folder(course: Course, exercise: Exercise) -> Path:
     raise UsageError(f"{exercise.name} has no experiment.", f"`grader check {exercise.name}` grades your file.")
 
 
+@cache  # it takes a process
 def _described(folder: Path) -> list[dict[str, str]]:
     command = [sys.executable, "-m", "lab.launch", str(folder), "--describe"]
     result = subprocess.run(command, cwd=ENGINE_ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
@@ -82,7 +90,10 @@ def _module_file(course: Course, exercise: Exercise, chosen: Chosen | None, out:
         return (course.solution_folder(exercise) / exercise.module).resolve()
     if chosen.path is not None and chosen.path.suffix == ".py":
         return chosen.path.resolve()
-    path = out / exercise.module
+    path = (
+        out / "notebook" / exercise.module
+    )  # not beside the results: an experiment may have a file of that name there
+    path.parent.mkdir(exist_ok=True)
     write_atomically(path, chosen.submission.source + "\n")
     return path.resolve()
 

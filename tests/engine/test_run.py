@@ -12,7 +12,7 @@ from grader.system.course import Course
 from grader.verbs.check import named_file
 from grader.verbs.run import run
 
-EXPERIMENT = '''
+EXPERIMENT = """
 from lab.experiment import Experiment, Result
 
 
@@ -31,7 +31,7 @@ EXPERIMENTS = {
     "sizes": Experiment("sizes", "How large shares get", "How large is the largest share?", sizes),
     "other": Experiment("other", "Something else", "", other),
 }
-'''
+"""
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_it_runs_on_the_learners_code_and_leaves_its_results(with_experiment, co
     assert said.code == 0
     assert "How large shares get" in said.out
     assert "the largest share is 0.75, quick True" in said.out
-    assert (with_experiment / "runs" / "counter" / "sizes" / "numbers.json").read_text() == "0.75"
+    assert (with_experiment / "runs" / "counter" / "sizes" / "quick" / "numbers.json").read_text() == "0.75"
 
 
 def test_only_public_checks_are_asked_for(with_experiment, command, module, solution):
@@ -74,6 +74,30 @@ def test_it_runs_on_the_solution_when_told_to(with_experiment, command):
     assert "another table" in said.out
 
 
+@pytest.mark.parametrize(
+    "words, where",
+    [
+        ([], "."),
+        (["--quick"], "quick"),
+        (["--solution"], "solution"),
+        (["--solution", "--quick"], "solution/quick"),
+    ],
+)
+def test_only_a_whole_run_on_the_learners_file_writes_over_one(
+    with_experiment, command, module, solution, words, where
+):
+    module.write_text(solution, encoding="utf-8")
+    folder = with_experiment / "runs" / "counter" / "sizes"
+    folder.mkdir(parents=True)
+    (folder / "numbers.json").write_text("of a long run", encoding="utf-8")
+
+    said = command("run", "counter", *words)
+
+    assert said.code == 0
+    assert (folder / where / "numbers.json").read_text() == "0.75"
+    assert (where == ".") == ((folder / "numbers.json").read_text() != "of a long run")
+
+
 def test_mine_says_that_there_is_nothing_to_put_in(with_experiment, command):
     said = command("run", "counter", "--solution", "--mine")
 
@@ -82,21 +106,28 @@ def test_mine_says_that_there_is_nothing_to_put_in(with_experiment, command):
 
 
 def test_an_unknown_name_is_answered_with_those_there_are(with_experiment, command):
-    said = command("run", "counter", "nothing", "--solution")
+    for more in ((), ("--solution",)):  # nothing is graded for it either
+        said = command("run", "counter", "nothing", *more)
 
-    assert said.code == 2
-    assert "There is: sizes, other." in said.err
+        assert said.code == 2 and not said.out
+        assert "There is: sizes, other." in said.err
 
 
 def test_a_notebook_can_be_run_too(with_experiment, command, module, solution):
     cells = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": solution}]
     book = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
     module.with_suffix(".ipynb").write_text(json.dumps(book), encoding="utf-8")
+    folder = with_experiment / "runs" / "counter" / "sizes"
+    folder.mkdir(parents=True)
+    (folder / module.name).write_text("what an experiment has left", encoding="utf-8")
 
     said = command("run", "counter")
 
     assert said.code == 0
     assert "0.75" in said.out
+    assert (folder / "numbers.json").read_text() == "0.75"
+    assert (folder / module.name).read_text() == "what an experiment has left"
+    assert [path.name for path in (folder / "notebook").iterdir()] == [module.name]
 
 
 def test_the_guess_is_asked_for_and_printed_beside_the_result(with_experiment, capfd, module, solution):
