@@ -5,6 +5,7 @@ An exercise's `experiment.py` names its experiments in `EXPERIMENTS`, a dictiona
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,23 @@ class CannotRun(Exception):
 
 class Refused(Exception):
     """The code under test is not fit for the experiment, and running it would mislead; the message says why."""
+
+
+INSTALL = {
+    "torch": "python -m pip install torch --index-url https://download.pytorch.org/whl/cpu",
+    "safetensors": "python -m pip install safetensors",
+}
+
+
+def need(*packages: str) -> None:
+    """Raises CannotRun, with the commands that bring them, where one of these packages of `INSTALL` is missing."""
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            commands = "\n".join(f"    {INSTALL[one]}" for one in packages)
+            names = " and ".join("PyTorch" if one == "torch" else one for one in packages)
+            raise CannotRun(f"This experiment needs {names}. The CPU build is enough:\n{commands}") from None
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,6 @@ def launch(exercise: Path, file: Path, name: str, out: Path, quick: bool, guess:
     try:
         module = load(file, "submission")  # whatever the file is called, it shadows nothing
         result = found[name].run(Context(module, out, quick, progress.show))
-    except NotImplementedError as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        print(f"{frame.name} in {file.name} is not written yet.", file=sys.stderr)
-        return 1
     except Refused as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -75,9 +71,16 @@ def launch(exercise: Path, file: Path, name: str, out: Path, quick: bool, guess:
 
 
 def print_their_part(error: Exception, file: Path) -> None:
-    """The error, with the lines of the file under test that led to it; all lines where it is not to blame."""
+    """The error, with the lines of the file under test that led to it; all lines where it is not to blame.
+
+    Of a function that is not written yet, its name and its line.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if Path(frame.filename).resolve() == file.resolve()]
+    last = frames[-1]
+    if isinstance(error, NotImplementedError) and last in theirs:
+        print(f"{last.name} in {file.name}, line {last.lineno}, is not written yet.", file=sys.stderr)
+        return
     lines = traceback.format_list(theirs or list(frames)) + traceback.format_exception_only(type(error), error)
     print("".join(lines), end="", file=sys.stderr)
 

@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -64,26 +64,27 @@ def source_of(module: ModuleType) -> str:
 
 
 class Run:
-    """One run's folder; see the module's docstring."""
+    """One run's folder, for one process at a time (CannotRun for another); see the module's docstring."""
 
     def __init__(self, out: Path, settings: dict[str, Any]) -> None:
         self.out = out
         self.settings = json.loads(json.dumps(settings))  # as it will look when read back
         self.partial = out / "partial.jsonl"
         self.rows: dict[str, Any] = {}
-        self.resumed = 0
 
     def __enter__(self) -> Run:
         self.out.mkdir(parents=True, exist_ok=True)
-        self.rows = self._rows_left_behind()
-        self.resumed = len(self.rows)
-        lines = [{"settings": self.settings}, *({"key": key, "row": row} for key, row in self.rows.items())]
-        write_atomically(self.partial, "".join(json.dumps(line) + "\n" for line in lines))
-        self._file = self.partial.open("a", encoding="utf-8")
+        with ExitStack() as opened:
+            opened.enter_context(alone(self.out))
+            self.rows = self._rows_left_behind()
+            lines = [{"settings": self.settings}, *({"key": key, "row": row} for key, row in self.rows.items())]
+            write_atomically(self.partial, "".join(json.dumps(line) + "\n" for line in lines))
+            self._file = opened.enter_context(self.partial.open("a", encoding="utf-8"))
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self._opened.close()
 
     def row(self, key: str, measure: Callable[[], Any]) -> Any:
         """The row of that key: from the interrupted run if it got that far, else measured now and kept."""

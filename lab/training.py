@@ -8,7 +8,6 @@ PyTorch and safetensors are imported when something is saved or loaded, never be
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import sys
@@ -17,26 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lab import plots
-from lab.experiment import CannotRun
 from lab.ladder import Rung
 from lab.runs import write_atomically
 
 if TYPE_CHECKING:
     import torch
-
-INSTALL = """\
-Training needs PyTorch and safetensors. The CPU build is enough:
-    python -m pip install torch --index-url https://download.pytorch.org/whl/cpu
-    python -m pip install safetensors"""
-
-
-def need_torch() -> None:
-    """Raises, with the commands that mend it, where a run could not be trained or saved."""
-    for name in ("torch", "safetensors"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            raise CannotRun(INSTALL) from None
 
 
 # ---------------------------------------------------------------------------------------------- weights

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab import launch, plots, progress, runs
-from lab.experiment import CannotRun, Context
+from lab.experiment import INSTALL, CannotRun, Context, need
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = next((ROOT / "solutions").glob("ex*_attention"))
@@ -102,6 +102,19 @@ def test_an_interrupted_run_goes_on_where_it_stopped(found, tmp_path):
     assert result.numbers == whole.numbers
 
 
+def test_a_run_that_is_stopped_while_it_draws_keeps_its_rows(found, tmp_path, monkeypatch):
+    def stop():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+        stopping.setattr(plots, "available", stop)
+        found["scale"].run(context(tmp_path))
+    again = context(tmp_path)
+    monkeypatch.delattr(again.module, "score_statistics")
+
+    assert len(found["scale"].run(again).numbers["rows"]) == 7
+
+
 def test_rows_of_other_code_are_not_taken_up(tmp_path):
     first, second = tmp_path / "first.py", tmp_path / "second.py"
     first.write_text("answer = 1\n")
@@ -111,6 +124,21 @@ def test_rows_of_other_code_are_not_taken_up(tmp_path):
     for module in modules:
         with runs.Run(tmp_path / "out", {"code": runs.source_of(module)}) as run:
             assert run.row("a", lambda module=module: module.answer) == module.answer
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_spoils_nothing(tmp_path):
+    with runs.Run(tmp_path, {}) as first:
+        first.row("a", lambda: 1)
+        with pytest.raises(CannotRun, match="Another run is at work in"), runs.Run(tmp_path, {"other": True}):
+            raise AssertionError("it has begun")
+        assert first.row("b", lambda: 2) == 2
+        kept = [json.loads(line) for line in (tmp_path / "partial.jsonl").read_text().splitlines()]
+        first.finish({"rows": first.rows})
+
+    assert kept == [{"settings": {}}, {"key": "a", "row": 1}, {"key": "b", "row": 2}]
+    assert json.loads((tmp_path / "numbers.json").read_text()) == {"rows": {"a": 1, "b": 2}}
+    with runs.Run(tmp_path, {"other": True}) as after:
+        assert after.row("a", lambda: 3) == 3
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -140,6 +168,26 @@ def test_beside_pytorch(found, tmp_path):
     assert all(row["difference"] < 1e-5 and row["ratio"] > 0 for row in numbers["rows"])
     assert numbers["corner"]["your_mask"] < 1e-12 < 0.1 < numbers["corner"]["is_causal"]
     assert max(len(line) for line in result.table.splitlines()) <= 110
+
+
+def test_what_is_needed_is_named_with_all_its_commands(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    need()
+    with pytest.raises(CannotRun) as caught:
+        need("torch", "safetensors")
+
+    said = str(caught.value).splitlines()
+    assert said[0].startswith("This experiment needs PyTorch and safetensors.")
+    assert [line.strip() for line in said[1:]] == [INSTALL["torch"], INSTALL["safetensors"]]
+
+
+def test_the_second_of_two_packages_is_missed_too(monkeypatch):
+    monkeypatch.setitem(INSTALL, "json", "get json")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+
+    with pytest.raises(CannotRun, match=r"json and safetensors(?s:.*)get json(?s:.*)install safetensors"):
+        need("json", "safetensors")
 
 
 def test_without_pytorch_it_says_how_to_get_it(found, tmp_path, monkeypatch):
@@ -190,7 +238,21 @@ def test_what_is_not_written_yet_is_named(tmp_path, capsys):
 
     assert launch.main([str(FOLDER), str(file), "scale", str(tmp_path), "--quick"]) == 1
 
-    assert "score_statistics in attention.py is not written yet." in capsys.readouterr().err
+    assert capsys.readouterr().err == "score_statistics in attention.py, line 2, is not written yet.\n"
+
+
+def test_what_a_library_has_not_written_is_an_error_like_others(tmp_path, capsys):
+    file = tmp_path / "attention.py"
+    file.write_text(
+        "import random\n\n\ndef score_statistics(d_k, n, seed):\n    return random.SystemRandom().getstate()\n"
+    )
+
+    assert launch.main([str(FOLDER), str(file), "scale", str(tmp_path), "--quick"]) == 1
+
+    printed = capsys.readouterr().err
+    assert "not written yet" not in printed
+    assert "line 5, in score_statistics" in printed
+    assert printed.splitlines()[-1].startswith("NotImplementedError: ")
 
 
 def test_an_error_shows_the_learners_lines_alone(tmp_path, capsys):

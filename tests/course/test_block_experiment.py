@@ -167,7 +167,19 @@ def test_means_are_geometric_over_seeds(experiment):
 
 
 @pytest.mark.parametrize(
-    "ratio, said", [(0.84, "0.8"), (0.034, "0.03"), (4.26, "4.3"), (131.4, "131"), (2.4e5, "2·10⁵"), (3e-7, "3·10⁻⁷")]
+    "ratio, said",
+    [
+        (0.84, "0.8"),
+        (0.034, "0.03"),
+        (4.26, "4.3"),
+        (131.4, "131"),
+        (2.4e5, "2·10⁵"),
+        (3e-7, "3·10⁻⁷"),
+        (9.4e4, "9·10⁴"),
+        (9.7e4, "1·10⁵"),
+        (9.7e-5, "1·10⁻⁴"),
+        (3e12, "3·10¹²"),
+    ],
 )
 def test_factors_in_few_digits(experiment, ratio, said):
     assert experiment.times(ratio) == said
@@ -218,6 +230,21 @@ def test_an_interrupted_run_goes_on_where_it_stopped(experiment, stand_ins, solu
 
     assert stand_ins == [("train", "pre", 100, 0), ("train", "post", 0, 0), ("train", "post", 100, 0)]
     assert result.numbers == whole.numbers
+
+
+def test_a_run_that_is_stopped_while_it_draws_keeps_its_rows(experiment, stand_ins, solution, tmp_path, monkeypatch):
+    def stop():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+        stopping.setattr(plots, "available", stop)
+        experiment.depth(context(tmp_path, solution))
+    stand_ins.clear()
+
+    result = experiment.depth(context(tmp_path, solution))
+
+    assert stand_ins == []
+    assert result.files[0] == tmp_path / "numbers.json"
 
 
 def test_without_pytorch_it_says_how_to_get_it(experiment, tmp_path, monkeypatch):

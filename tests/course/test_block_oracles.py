@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import typing
 from pathlib import Path
 
 import pytest
+
+from lab import launch
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
@@ -28,14 +29,7 @@ BLANKED = [
 ]
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("block_solution", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-block = load()
+block = launch.load(FILE, "block_solution")
 
 
 @pytest.fixture(autouse=True)
@@ -384,7 +378,7 @@ def checked(monkeypatch):
     beartype = pytest.importorskip("beartype").beartype
     jaxtyped = pytest.importorskip("jaxtyping").jaxtyped
     monkeypatch.setattr(typing, "TYPE_CHECKING", True)
-    module = load()
+    module = launch.load(FILE, "block_solution_with_shapes")
     enforce = jaxtyped(typechecker=beartype)
     for name in ["widen", "layer_norm", "rms_norm", "gelu", "swiglu"]:
         setattr(module, name, enforce(getattr(module, name)))
