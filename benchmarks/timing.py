@@ -1,4 +1,4 @@
-"""The clock of the benchmarks, and the floor that they are compared with."""
+"""The clock of the benchmarks, the floor that they are compared with, and a claim beside what was measured."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ class Floor:
     def scaled(self, milliseconds: float) -> float:
         """What a time here would be on the reference machine."""
         return milliseconds * self.reference / self.fresh
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim: what was measured, what is allowed, both in the same unit."""
+
+    claim: str
+    measured: float
+    allowed: float
+    unit: str
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was met; never by a number that is none."""
+        return self.measured <= self.allowed
 
 
 def median_ms(action: Callable[[], Any], times: int, before: Callable[[], Any] = lambda: None) -> float:

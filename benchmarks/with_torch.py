@@ -1,12 +1,11 @@
-"""Exercises in PyTorch: what a warm verdict takes beside the checks' own computing, and what a fork saves.
+"""Exercises in PyTorch: what a warm verdict takes beside the checks themselves, and what a fork saves.
 
-The checks' own computing is what the solution needs for the same calls in one process, without a border.
+Subtracted are the checks run on the solution in this process: its computing, their drawing and comparing, no border.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import statistics
 import subprocess
 import sys
 import sysconfig
@@ -21,6 +20,7 @@ from grader.model.types import Call, Cell, Limits, Submission
 from grader.shell import screen
 from grader.system.host import Server
 from grader.system.launch import TORCH_PACKAGES
+from grader.system.oracle import Live
 from grader.system.submission import read_submission
 from grader.verbs.session import Session
 
@@ -32,12 +32,12 @@ BIG = Limits(memory_mb=4096)
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Milliseconds of one exercise: whole verdicts, and the checks' own computing in them."""
+    """Milliseconds of one exercise: whole verdicts, and the checks run on the solution in this process."""
 
     name: str
     right: float
     wrong: float
-    computing: float
+    checks: float
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,17 @@ def _verdicts(name: str) -> Verdicts:
 
             time_of([subjects.right(name=name)] * 3)
             solution = subjects.sources_of(name).live()
-            computing = [median_ms(lambda: _computed(session, solution), 1) for _ in range(TIMES)]
+            checks = median_ms(lambda: _run_checks(session, solution), TIMES)
             return Verdicts(
                 name=name,
                 right=time_of([subjects.right(number, name) for number in range(TIMES)]),
                 wrong=time_of(chosen),
-                computing=statistics.median(computing),
+                checks=checks,
             )
 
         return plan.run(server, body)
 
 
-def _computed(session: Session, live: object) -> None:
+def _run_checks(session: Session, live: Live) -> None:
     for check in session.checks:
-        session.run_check(check, live.solution())  # type: ignore[attr-defined]
+        session.run_check(check, live.solution())
