@@ -3,32 +3,23 @@ be drawn. Draws are counted in tenths, as in the public checks."""
 
 import numpy as np
 import pytest
+from test_public import HELPERS as PUBLIC_HELPERS
+from test_public import logits_of
 
 from grader.checks import assert_close, assert_raises, assert_unchanged, gradients_of, tensor, through
 
 INF = np.inf
 
-HELPERS = """
-import torch
-
-def tenths_drawn(logits, temperature, draws, seed):
-    rows = logits.repeat(draws, *[1] * logits.ndim)
-    drawn = submission.sample_next(rows, temperature, seed)
-    shares = (drawn[..., None] == torch.arange(logits.shape[-1])).double().mean(dim=0)
-    return (10 * shares).round().to(torch.int64)
+HELPERS = (
+    PUBLIC_HELPERS
+    + """
+def draws_a_forbidden_id(logits, temperature, draws, seed):
+    drawn = submission.sample_next(logits.repeat(draws, 1), temperature, seed)
+    return bool(logits[drawn].isneginf().any())
 
 def tenths_of_neighbours_that_agree(logits, rows, columns, seed, axis):
     drawn = submission.sample_next(logits.repeat(rows, columns, 1), 1.0, seed).movedim(axis, 0)
     return round(10 * (drawn[1:] == drawn[:-1]).double().mean().item())
-
-def tenths_of_rows_that_agree(logits, temperature, draws, seed, another_seed):
-    rows = logits.repeat(draws, 1)
-    torch.manual_seed(41)
-    once = submission.sample_next(rows, temperature, seed)
-    torch.manual_seed(43)
-    again = submission.sample_next(rows, temperature, seed)
-    other = submission.sample_next(rows, temperature, another_seed)
-    return [round(10 * (once == drawn).double().mean().item()) for drawn in (again, other)]
 
 def the_global_generator_is_left_alone(logits, temperature, seed):
     torch.manual_seed(17)
@@ -65,12 +56,7 @@ def the_error_names_it(text, vocab, unknown):
         return any(name in str(error) for one in unknown for name in (one, repr(one)[1:-1]))
     return False
 """
-
-
-def logits_of(*tenths, times=1.0):
-    """Logits, float32, whose softmax is so many tenths; `times` moves them all up or down and changes nothing."""
-    with np.errstate(divide="ignore"):
-        return np.log(np.array(tenths) * times / 10).astype("float32")
+)
 
 
 # ---------------------------------------------------------------------------------------------- vocabulary
@@ -252,6 +238,7 @@ def test_the_loss_of_double_precision_keeps_its_digits(student, reference):
         assert_close(came, through(reference, HELPERS, "dtype_of_the_loss", numbers, targets, dtype))
     digits = through(student, HELPERS, "hundred_thousandths_of_the_loss", numbers, targets)
     assert_close(digits, through(reference, HELPERS, "hundred_thousandths_of_the_loss", numbers, targets))
+    assert_close(student.cross_entropy(numbers, targets), reference.cross_entropy(numbers, targets))
 
 
 @pytest.mark.step("loss")
@@ -356,12 +343,12 @@ def test_rows_are_drawn_independently(student, reference):
 @pytest.mark.step("sample")
 @pytest.mark.points(0.5)
 def test_a_seed_repeats_its_draw_whatever_was_drawn_between(student, reference):
-    asked = {"draws": 5_000, "seed": 0, "another_seed": 1}
-    logits = logits_of(1, 1, 1, 1, 6, times=16)
+    asked = {"draws": 5_000, "seed": 0, "another_seed": 1, "temperature": 3.0}
+    logits = 3 * logits_of(1, 1, 1, 1, 6, times=16)
 
-    tenths = through(student, HELPERS, "tenths_of_rows_that_agree", 3 * logits, 3.0, **asked)
+    agree = through(student, HELPERS, "repeats_and_tenths_by_another_seed", logits, **asked)
 
-    assert_close(tenths, through(reference, HELPERS, "tenths_of_rows_that_agree", 3 * logits, 3.0, **asked))
+    assert_close(agree, through(reference, HELPERS, "repeats_and_tenths_by_another_seed", logits, **asked))
 
 
 @pytest.mark.step("sample")
@@ -371,8 +358,8 @@ def test_every_digit_of_a_seed_counts(student, reference):
 
     for seed, another_seed in [(3, 4), (3, 259), (3, 1003), (2**62 + 3, 2**62 + 65_539)]:
         asked = {"draws": 5_000, "seed": seed, "another_seed": another_seed}
-        tenths = through(student, HELPERS, "tenths_of_rows_that_agree", logits, 1.0, **asked)
-        assert_close(tenths, through(reference, HELPERS, "tenths_of_rows_that_agree", logits, 1.0, **asked))
+        agree = through(student, HELPERS, "repeats_and_tenths_by_another_seed", logits, **asked)
+        assert_close(agree, through(reference, HELPERS, "repeats_and_tenths_by_another_seed", logits, **asked))
 
 
 @pytest.mark.step("sample")
@@ -382,8 +369,8 @@ def test_a_seed_may_be_negative_and_its_sign_counts(student, reference):
 
     for seed, another_seed in [(-7, 8), (-7, 7), (-(2**63), 2**63 - 1)]:
         asked = {"draws": 5_000, "seed": seed, "another_seed": another_seed}
-        tenths = through(student, HELPERS, "tenths_of_rows_that_agree", logits, 1.0, **asked)
-        assert_close(tenths, through(reference, HELPERS, "tenths_of_rows_that_agree", logits, 1.0, **asked))
+        agree = through(student, HELPERS, "repeats_and_tenths_by_another_seed", logits, **asked)
+        assert_close(agree, through(reference, HELPERS, "repeats_and_tenths_by_another_seed", logits, **asked))
 
 
 @pytest.mark.step("sample")
@@ -428,11 +415,15 @@ def test_half_precision_is_drawn_from_in_single(student, reference):
 @pytest.mark.step("sample")
 @pytest.mark.points(0.5)
 def test_an_id_of_minus_infinity_is_never_drawn(student, reference):
-    logits, low = logits_of(4, 0, 4, 0, 2, times=8), np.array([-1e4, -INF] * 5, "float32")
+    asked = {"draws": 5_000, "seed": 37}
+    with np.errstate(divide="ignore"):
+        logits = logits_of(4, 0, 4, 0, 2, times=8)
+    low = np.array([-1e4, -INF] * 5, "float32")
 
     for given, temperature in [(logits, 1.0), (logits / 5, 0.2), (logits, 0.0), (low, 1.0), (low, 1e10)]:
-        tenths = through(student, HELPERS, "tenths_drawn", given, temperature, draws=5_000, seed=37)
-        assert_close(tenths, through(reference, HELPERS, "tenths_drawn", given, temperature, draws=5_000, seed=37))
+        for question in ("tenths_drawn", "draws_a_forbidden_id"):
+            answer = through(student, HELPERS, question, given, temperature, **asked)
+            assert_close(answer, through(reference, HELPERS, question, given, temperature, **asked))
 
 
 @pytest.mark.step("sample")

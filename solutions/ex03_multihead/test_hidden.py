@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_public import INF, NAMES, two_layers
 
 from grader.checks import (
     assert_close,
@@ -16,9 +17,7 @@ from grader.checks import (
     through,
 )
 
-INF = np.inf
 LOWEST = float(np.finfo("float32").min)
-NAMES = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 HELPERS = """
 import copy
@@ -82,25 +81,6 @@ def arguments_after(layer, x, memory, mask):
 def through_a_view(function, x, *rest):
     return getattr(submission, function)(x.transpose(0, 1).contiguous().transpose(0, 1), *rest)
 """
-
-
-def drawn_weights(draw, d_model, bias=True):
-    """Weights for a layer of that width, exact in bfloat16 too."""
-    weights = {}
-    for name in NAMES:
-        weights[f"{name}.weight"] = np.asarray(draw(d_model, d_model, dtype="bfloat16", low=-0.5, high=0.5))
-        if bias:
-            weights[f"{name}.bias"] = np.asarray(draw(d_model, dtype="bfloat16", low=-0.5, high=0.5))
-    return weights
-
-
-def two_layers(student, reference, draw, d_model, n_heads, **options):
-    """The student's layer and the reference's with the same weights."""
-    layers = [face.MultiHeadAttention(d_model, n_heads, **options) for face in (student, reference)]
-    weights = drawn_weights(draw, d_model, **options)
-    for layer in layers:
-        set_weights(layer, weights)
-    return layers
 
 
 def drawn_mask(rng, *shape):
@@ -555,25 +535,14 @@ def test_layer_with_nothing_to_read_outputs_the_bias_of_its_projection(student, 
 
 @pytest.mark.step("masks")
 @pytest.mark.points(0.5)
-def test_layer_refuses_masks_of_whole_numbers(student, draw, rng):
-    layer = student.MultiHeadAttention(12, 3)
-    x = draw(2, 5, 12)
+def test_layer_refuses_masks_of_whole_numbers(student, reference, draw, rng):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+    x, allowed = draw(2, 5, 12), drawn_mask(rng, 5, 5)
 
+    assert_close(mine(x, mask=allowed), theirs(x, mask=allowed))
     for causal in (False, True):
         for dtype in ("int64", "uint8"):
-            mask = drawn_mask(rng, 5, 5).astype(dtype)
-            assert_raises(TypeError, layer, x, mask=mask, causal=causal)
-
-
-@pytest.mark.step("masks")
-@pytest.mark.points(0.5)
-def test_layer_saves_its_parameters_and_nothing_else(student, draw):
-    layer, x = student.MultiHeadAttention(12, 3), draw(2, 5, 12)
-
-    got = through(student, HELPERS, "names_saved_beside_the_parameters", layer, x)
-
-    asked = "names in state_dict() that are no parameters, before and after two causal calls"
-    assert_that(list(got) == [0, 0], asked=asked, expected="0 and 0", got=f"{got}")
+            assert_raises(TypeError, mine, x, mask=allowed.astype(dtype), causal=causal)
 
 
 @pytest.mark.step("masks")
@@ -605,8 +574,9 @@ def test_layer_reads_memories_of_every_length(student, reference, draw):
 @pytest.mark.step("cross")
 @pytest.mark.points(1)
 def test_layer_aligns_causal_with_the_end_of_the_memory(student, reference, draw, rng):
+    mine, theirs = two_layers(student, reference, draw, 12, 3)
+
     for length, n_keys in [(2, 6), (1, 4), (6, 3), (5, 1), (4, 4)]:
-        mine, theirs = two_layers(student, reference, draw, 12, 3)
         x, memory, d_out = draw(2, length, 12), draw(2, n_keys, 12), draw(2, length, 12)
         assert_close(mine(x, memory, causal=True), theirs(x, memory, causal=True))
         for mask in (drawn_mask(rng, n_keys), drawn_bias(draw, rng, 2, 1, 1, n_keys)):
@@ -687,6 +657,17 @@ def test_layer_can_be_copied_after_a_call(student, reference, draw, rng):
 
 
 @pytest.mark.step("cross")
+@pytest.mark.points(0.5)
+def test_layer_saves_its_parameters_and_nothing_else(student, draw):
+    layer, x = student.MultiHeadAttention(12, 3), draw(2, 5, 12)
+
+    got = through(student, HELPERS, "names_saved_beside_the_parameters", layer, x)
+
+    asked = "names in state_dict() that are no parameters, before and after two causal calls"
+    assert_that(list(got) == [0, 0], asked=asked, expected="0 and 0", got=f"{got}")
+
+
+@pytest.mark.step("cross")
 @pytest.mark.points(1)
 def test_layer_loads_what_another_one_saved(student, reference, draw):
     x, memory = draw(2, 5, 12), draw(2, 4, 12)
@@ -703,7 +684,10 @@ def test_layer_loads_what_another_one_saved(student, reference, draw):
 @pytest.mark.step("cross")
 @pytest.mark.points(0.5)
 def test_layer_without_biases_is_right(student, reference, draw):
-    mine, theirs = two_layers(student, reference, draw, 12, 3, bias=False)
+    mine, theirs = (face.MultiHeadAttention(12, 3, bias=False) for face in (student, reference))
+    weights = {f"{name}.weight": draw(12, 12, low=-0.5, high=0.5) for name in NAMES}
+    for layer in (mine, theirs):
+        set_weights(layer, weights)
     x, memory, d_out = draw(2, 5, 12), draw(2, 4, 12), draw(2, 5, 12)
 
     assert_close(mine(x), theirs(x))

@@ -5,7 +5,6 @@ The checks that count draws are looked at too: how improbable it is that chance 
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
 import re
@@ -18,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import launch
+
 torch = pytest.importorskip("torch")
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,14 +27,7 @@ FILE = FOLDER / "bigram.py"
 BLANKED = ["build_vocab", "encode", "decode", "get_batch", "cross_entropy", "bigram_logits", "sample_next"]
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("bigram_solution", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-bigram = load()
+bigram = launch.load(FILE, "bigram_solution")
 
 
 @pytest.fixture
@@ -362,7 +356,7 @@ def outside(n: int, p: float, low: float, high: float) -> float:
     return math.fsum(math.exp(log) for log in logs)
 
 
-def test_chance_fails_a_right_answer_less_than_once_in_a_billion():
+def test_chance_fails_a_right_answer_less_than_once_in_ten_billion():
     n = draws_in_the_checks()
     ids_drawn = [3, 1, 2, 2, 2] * 3 + [3, 3, 1, 1, 2] + [5, 1, 1, 1, 2] + [2] * 5 * 3 + [4, 4, 2] * 2 + [2, 8]
     rows_that_agree = [4, 4, 4] + [2] * 9
@@ -397,7 +391,7 @@ def checked(monkeypatch):
     beartype = pytest.importorskip("beartype").beartype
     jaxtyped = pytest.importorskip("jaxtyping").jaxtyped
     monkeypatch.setattr(typing, "TYPE_CHECKING", True)
-    module = load()
+    module = launch.load(FILE, "bigram_solution")
     for name in [*BLANKED, "what_follows"]:
         setattr(module, name, jaxtyped(typechecker=beartype)(getattr(module, name)))
     return module

@@ -62,7 +62,9 @@ def test_quick_still_shows_the_effect(found, tmp_path):
     four = torch.tensor(next(row["maps"] for row in numbers["rows"] if row["heads"] == 4 and "maps" in row))
     looks_back = [(torch.arange(16) - head.argmax(dim=-1))[4:].mode().values.item() for head in four]
     assert sorted(looks_back) == [1, 2, 3, 4]
-    assert "one head of width 32 names 40%" in result.finding
+    one, four = (sum(right[n_heads]) / len(right[n_heads]) for n_heads in (1, 4))
+    assert f"one head of width 32 names {one:.0%}" in result.finding
+    assert f"four heads of width 8 name {four:.0%}" in result.finding
 
 
 def test_what_is_written(untrained, tmp_path):
@@ -113,6 +115,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(untrained, tmp_path, monkey
 
     assert trained == [(2, 0), (2, 1), (4, 0), (4, 1), (32, 0), (32, 1)]
     assert len(result.numbers["rows"]) == 8
+
+
+def test_a_run_interrupted_while_it_draws_keeps_its_trainings(untrained, tmp_path, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, "available", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        untrained["heads"].run(context(tmp_path))
+
+    assert len((tmp_path / "partial.jsonl").read_text().splitlines()) == 1 + 8
 
 
 def test_a_training_is_repeatable(untrained):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import math
 import subprocess
@@ -12,20 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from lab import launch
+
 torch = pytest.importorskip("torch")
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = next((ROOT / "solutions").glob("ex*_multihead")) / "multihead.py"
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("multihead_solution", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-multihead = load()
+multihead = launch.load(FILE, "multihead_solution")
 
 
 @pytest.fixture(autouse=True)
@@ -175,6 +169,8 @@ def test_agrees_with_pytorchs_module(d_model, n_heads, bias, n_keys, causal, kin
         stacked = torch.cat([by_name[f"{name}.{kind_of}"] for name in ("q_proj", "k_proj", "v_proj")])
         torch.testing.assert_close(stacked, torchs[len(leaves) + position], rtol=0, atol=1e-11)
     torch.testing.assert_close(by_name["out_proj.weight"], torchs[len(leaves) + (2 if bias else 1)], rtol=0, atol=1e-11)
+    if bias:
+        torch.testing.assert_close(by_name["out_proj.bias"], torchs[-1], rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 2e-6), (torch.bfloat16, 2e-2)])
@@ -368,7 +364,7 @@ def checked(monkeypatch):
     beartype = pytest.importorskip("beartype").beartype
     jaxtyped = pytest.importorskip("jaxtyping").jaxtyped
     monkeypatch.setattr(typing, "TYPE_CHECKING", True)
-    module = load()
+    module = launch.load(FILE, "multihead_solution")
     for name in ("attend", "split_heads", "merge_heads", "heads_in_loops", "combine_masks"):
         setattr(module, name, jaxtyped(typechecker=beartype)(getattr(module, name)))
     layer = module.MultiHeadAttention
