@@ -12,7 +12,9 @@ stops short of giving itself away by a loss below the band. Whoever judges a cla
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from grader.logic.tensors import Tensor, tensor
 from grader.model.errors import EnvironmentProblem, UsageError
 from grader.model.types import Exercise, Limits, MilestoneRule, Report, Submission
 from grader.system.careful import Careful
-from grader.system.host import Server
+from grader.system.host import Loaded, Server
 from grader.system.progress import Progress
 from grader.system.subjects import Student
+from grader.verbs.check import shown
+from lab.clock import CLOCK, clock_started
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -110,11 +114,11 @@ def judge_checkpoint(
         context = config.get("context")
         if type(context) is not int or not 2 <= context <= len(text.ids) - 1:
             raise _Unfit(f"{CONFIG} says no context that windows could have.")
-        windows = text.ids[: len(text.ids) - len(text.ids) % context]
-        if len(windows) == len(text.ids):  # the last window's last answer is the character after it
-            windows = windows[:-context]
-        x = windows.reshape(-1, context)
-        y = text.ids[1 : len(windows) + 1].reshape(-1, context)
+        trained_on = str(config.get("corpus", text.name))[:80]
+        if trained_on != text.name:
+            raise _Unfit(f"This model was trained on {trained_on}; judged is {text.name}. Train it again.")
+        n = (len(text.ids) - 1) // context * context  # each character of these windows has one after it
+        x, y = (ids.reshape(-1, context) for ids in (text.ids[:n], text.ids[1 : n + 1]))
         asking = _Asking(exercise, rule, submission, server, config, weights, text.characters)
         alone = asking.alone(x, y)
         losses = asking.together(x, y)
@@ -137,7 +141,7 @@ def _outside(loss: float, text: HeldOut) -> str:
     if loss > high:
         return f"The milestone asks for at most {high:.2f} on {text.name}."
     if loss < low:
-        return f"Below {low:.2f} on {text.name} is better than has been published for any such model: it has seen this text."
+        return f"Below {low:.2f} is better than any model does that has not seen {text.name}."
     return ""
 
 
@@ -164,7 +168,7 @@ class _Asking:
 
     def alone(self, x: np.ndarray, y: np.ndarray) -> dict[tuple[int, int], float]:
         """The cost of some characters, (window, position), where nothing that comes after them is sent."""
-        chosen = np.random.default_rng(len(x))
+        chosen = np.random.default_rng()  # nobody can foretell where it will be asked
         costs = {}
         with self._opened() as (student, model):
             for position in range(x.shape[1]):
@@ -180,18 +184,24 @@ class _Asking:
             parts = [slice(at, at + TOGETHER) for at in range(0, len(x), TOGETHER)]
             return np.concatenate([_costs(self._logits(student, model, x[part]), y[part]) for part in parts])
 
-    def _opened(self) -> _Opened:
-        return _Opened(Careful(self._server, self._exercise, self._submission, self._submission.name), self._model)
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Student, Any]]:
+        """A worker with the model in it, closed at the end."""
+        subject = Careful(self._server, self._exercise, self._submission, self._submission.name)
+        try:
+            yield self._model(subject)
+        finally:
+            subject.close()
 
     def _model(self, subject: Careful) -> tuple[Student, Any]:
         loaded = subject.load()
-        if loaded.died is not None or (self._helpers and not loaded.names):
-            raise _Unfit(f"{self._submission.name} cannot be loaded.")
+        if loaded.died is not None or not loaded.names:
+            raise _Unfit(f"{self._submission.name} cannot be loaded: {_why_not(self._submission, loaded)}.")
         student = Student(subject, Record({}), "torch")
         arguments = (self._config, self._weights)
         try:
             model, unknown = student._call("model_with", arguments, {}, kind="through", source=self._helpers)
-        except (StudentFailure, ValueError, TypeError) as failure:
+        except (StudentFailure, ValueError, TypeError, RecursionError) as failure:
             raise _Unfit(f"The weights do not go into your model: {_said(failure)}") from None
         if unknown:
             raise _Unfit(f"Your model has no weight {str(unknown[0])[:80]}, which the checkpoint holds.")
@@ -208,30 +218,23 @@ class _Asking:
         return got.array
 
 
-class _Opened:
-    """A worker with the model in it, closed at the end."""
-
-    def __init__(self, subject: Careful, make: Any) -> None:
-        self._subject = subject
-        self._make = make
-
-    def __enter__(self) -> tuple[Student, Any]:
-        try:
-            return self._make(self._subject)
-        except BaseException:
-            self._subject.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self._subject.close()
-
-
 def _costs(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """-ln of the probability of each target, in float64."""
     exact = logits.astype(np.float64)
     exact -= exact.max(axis=-1, keepdims=True)
     right = np.take_along_axis(exact, targets[..., None], axis=-1)[..., 0]
     return np.log(np.exp(exact).sum(axis=-1)) - right
+
+
+def _why_not(submission: Submission, loaded: Loaded) -> str:
+    if submission.problem:
+        return submission.problem.rstrip(".")
+    if loaded.died is not None:
+        return f"it ended before it was loaded ({loaded.died.reason})"
+    if loaded.failures:
+        label, raised = loaded.failures[0]
+        return f"{label} stops with {_said(raised)}".rstrip(".: ")
+    return "it defines nothing"
 
 
 def _said(failure: Any) -> str:
@@ -244,7 +247,7 @@ def _said(failure: Any) -> str:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _Unfit(f"{path.name} cannot be read: {error}.") from None
     if not isinstance(config, dict):
         raise _Unfit(f"{path.name} does not hold the arguments of a model.")
@@ -271,22 +274,21 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def minutes_taken(folder: Path, file: Path) -> float | None:
-    """From the start of the clock in a folder to the last save of the file; None where no clock runs."""
-    try:
-        started = float(json.loads((folder / "clock.json").read_text(encoding="utf-8"))["started"])
-        return (file.stat().st_mtime - started) / 60
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """From the start of the clock in a folder to the last save of the file; None where no clock runs, or no file is."""
+    started = clock_started(folder)
+    return None if started is None or not file.is_file() else (file.stat().st_mtime - started) / 60
 
 
-def from_memory(rule: MilestoneRule, report: Report, minutes: float) -> Judged:
-    """Whether a file passed the steps that the rule names, and within the hour. ``loss`` stands for the minutes."""
+def from_memory(rule: MilestoneRule, report: Report, minutes: float) -> str:
+    """Why a file written from memory does not reach the milestone; empty where it does."""
     left = [step for step in rule.from_memory if not _passed(report, step)]
     if left:
-        return Judged(minutes, f"Still to pass: {', '.join(left)}.")
-    if not 0 <= minutes <= MEMORY_MINUTES:
-        return Judged(minutes, f"It passes, after {minutes:.0f} minutes. The milestone asks for {MEMORY_MINUTES}.")
-    return Judged(minutes)
+        return f"Still to pass: {', '.join(left)}."
+    if minutes < 0:
+        return "The file was last saved before the clock started."
+    if minutes > MEMORY_MINUTES:
+        return f"It passes, after {math.ceil(minutes)} minutes. The milestone asks for {MEMORY_MINUTES}."
+    return ""
 
 
 def _passed(report: Report, step: str) -> bool:
@@ -322,13 +324,13 @@ def checkpoint(
         )
     if judged.holds and progress is not None:
         progress.reach(rule.name, f"{exercise.name} trained to {judged.loss:.3f} nats per character on {text.name}")
-    return judged.holds, [*lines, _verdict(rule, judged)]
+    return judged.holds, [*lines, _verdict(rule, judged.problem)]
 
 
 def memory(
     exercise: Exercise, grade: Callable[[Path], Report], folder: Path, progress: Progress
 ) -> tuple[bool, list[str]]:
-    """The same for a file written from memory beside a running clock; nothing to say where none was begun."""
+    """The same for a file written from memory beside a running clock; nothing to say where nothing has been written."""
     rule = rule_with(exercise, "from_memory")
     file = folder / exercise.module
     minutes = minutes_taken(folder, file)
@@ -336,15 +338,17 @@ def memory(
         return False, []
     report = grade(file)
     if report.score == 0:
-        return False, []
-    judged = from_memory(rule, report, minutes)
-    if judged.holds:
-        progress.reach(rule.name, f"{exercise.name} from memory in {minutes:.0f} minutes")
-    return judged.holds, [
+        as_laid_out = file.stat().st_mtime <= (folder / CLOCK).stat().st_mtime  # the clock is written after the file
+        why = f"`grader check {exercise.name} --submission {shown(file)}` says why."
+        return False, [] if as_laid_out else [f"It passes no check yet; {why}"]
+    problem = from_memory(rule, report, minutes)
+    if not problem:
+        progress.reach(rule.name, f"{exercise.name} from memory in {math.ceil(minutes)} minutes")
+    return not problem, [
         f"The grader gives it {report.score:g} of {report.max_score:g} points.",
-        _verdict(rule, judged),
+        _verdict(rule, problem),
     ]
 
 
-def _verdict(rule: MilestoneRule, judged: Judged) -> str:
-    return f"Milestone {rule.name} is {'reached.' if judged.holds else f'not reached. {judged.problem}'}"
+def _verdict(rule: MilestoneRule, problem: str) -> str:
+    return f"Milestone {rule.name} is {f'not reached. {problem}' if problem else 'reached.'}"

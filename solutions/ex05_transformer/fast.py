@@ -35,7 +35,7 @@ Sources:
         https://kellerjordan.github.io/posts/muon/
     Su et al. 2021, RoFormer, section 3.2.2 (rotary positions): https://arxiv.org/abs/2104.09864
     Henry et al. 2020, Query-Key Normalization for Transformers: https://arxiv.org/abs/2010.04245
-    So et al. 2021, Primer, section 4.1 (squared ReLU): https://arxiv.org/abs/2109.08668
+    So et al. 2021, Primer (squared ReLU): https://arxiv.org/abs/2109.08668
     Pagnoni et al. 2024, Byte Latent Transformer, section 3.2.1 (tables of n-grams): https://arxiv.org/abs/2412.09871
 """
 
@@ -48,6 +48,7 @@ BEGAN = time.perf_counter()  # before PyTorch is imported: its second counts
 import argparse  # noqa: E402
 import ast  # noqa: E402
 import json  # noqa: E402
+import math  # noqa: E402
 import os  # noqa: E402
 from dataclasses import dataclass, fields, replace  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -296,7 +297,7 @@ def schedule(step: int, s: Settings) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     progress = (step - warmup) / (s.steps - warmup)
-    return 0.1 + 0.45 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item())
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * progress))
 
 
 def optimizers(model: Transformer, s: Settings) -> list[Muon | Adam]:
@@ -331,7 +332,7 @@ def read(path: Path, tune: bool) -> tuple[Int[Tensor, " n_train"], Int[Tensor, "
 
 
 def train(model: Transformer, ids: Int[Tensor, " n_ids"], s: Settings) -> None:
-    """Reads stretches of the text in random order, none twice, with one update for each batch of them."""
+    """Reads stretches of the text in random order, none twice before all were read, with one update for each batch."""
     predict = torch.compile(model) if s.compiled else model
     updates = optimizers(model, s)
     stretches = ids[: (len(ids) - 1) // s.context * s.context].view(-1, s.context)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from grader.model.types import Cell, Submission
 from grader.system.course import Course
 from grader.verbs import milestone
-from lab import launch, plots, runs, training
+from grader.verbs.check import Chosen
+from grader.verbs.run import run
+from lab import launch, plots, runs
 from lab.corpora import made_up
 from lab.experiment import CannotRun, Context, Refused
 from lab.ladder import SHAKESPEARE, rungs
@@ -386,37 +390,26 @@ def test_the_launcher_says_why_it_refused_and_ends_with_1(tmp_path, capsys):
     assert capsys.readouterr().err == "It looks ahead.\n"
 
 
-def test_without_pytorch_or_safetensors_it_says_how_to_get_them(monkeypatch):
+def test_without_pytorch_or_safetensors_it_says_how_to_get_them(experiment, module, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
 
     with pytest.raises(CannotRun, match=r"pip install torch --index-url .*/cpu\n.*pip install safetensors"):
-        training.need_torch()
+        experiment.EXPERIMENTS["classic"].run(Context(module, tmp_path, False, None))
 
 
 # ---------------------------------------------------------------------------------------------- as one runs it
 
 
-@pytest.mark.parametrize(
-    "parent, quick, place",
-    [
-        ("exercises", False, "."),
-        ("exercises", True, "quick"),
-        ("solutions", False, "solution"),
-        ("solutions", True, "solution/quick"),
-    ],
-)
-def test_neither_a_quick_run_nor_the_author_s_writes_over_the_learner_s(
-    experiment, module, tiny, corpus, tmp_path, monkeypatch, capsys, parent, quick, place
+@pytest.mark.parametrize("quick", [False, True])
+def test_it_writes_into_the_folder_that_it_is_given(
+    experiment, module, tiny, corpus, tmp_path, monkeypatch, capsys, quick
 ):
-    file = tmp_path / parent / "transformer" / "transformer.py"
-    monkeypatch.setattr(module, "__file__", str(file))
-    monkeypatch.setattr(experiment, "source_of", lambda module: "code")
     monkeypatch.setattr(experiment, "tiny_shakespeare", lambda: replace(corpus, note="It is made up."))
     monkeypatch.setattr(experiment, "QUICK" if quick else "CLASSIC", replace(tiny, steps=2))
 
     result = experiment.EXPERIMENTS["classic"].run(Context(module, tmp_path / "out", quick, None))
 
-    assert {path.parent for path in result.files} == {tmp_path / "out" / place}
+    assert {path.parent for path in result.files} == {tmp_path / "out"}
     assert "It is made up." in capsys.readouterr().err
     assert "your transformer, 2 steps" in result.table
 
@@ -526,6 +519,7 @@ def test_an_empty_file_and_a_clock(from_memory):
     assert result.finding == "the clock is running."
     assert "generate(model, ids, n_new, temperature=1.0, top_k=None, seed=0)" in names
     assert "grader check transformer --submission runs/transformer/from_memory/transformer.py" in result.table
+    assert "Milestone  grader run transformer from_memory   (up to your last save" in result.table
     launch.load(from_memory.file, "empty")  # nothing but the list
 
 
@@ -545,9 +539,11 @@ def test_the_list_begins_with_what_the_milestone_asks_for(experiment):
     (steps,) = [rule.from_memory for rule in exercise.milestones if rule.from_memory]
     needed = {name.split(".")[0] for step in exercise.steps if step.name in steps for name in step.functions}
 
-    first = experiment.EMPTY_FILE.split("And for the rest")[0]
+    first, rest, _ = experiment.EMPTY_FILE.partition("And for the rest")
+    assert rest
     assert set(re.findall(r"^    (\w+)\(.*\)$", first, re.MULTILINE)) == needed - {"Attention", "choose_next"}
     assert milestone.MEMORY_MINUTES == 60
+    assert "within an hour" in first
 
 
 def test_the_list_has_every_name_that_the_checks_ask_for(experiment):
@@ -597,3 +593,34 @@ def test_a_file_without_a_clock_is_kept_under_another_name(from_memory, clock):
     assert from_memory.file.with_name("transformer-1.py").read_text() == "first"
     assert from_memory.file.with_name("transformer-2.py").read_text() == "second"
     assert "it has to define" in from_memory.file.read_text()
+
+
+@pytest.fixture
+def solved(tmp_path):
+    """A course of this one exercise, and the solution's text."""
+    shutil.copytree(FOLDER, tmp_path / "solutions" / FOLDER.name)
+    return Course(tmp_path), FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("other", [{}, {"quick": True}, {"solution": True}], ids=["itself", "quick", "on the solution"])
+def test_there_is_one_clock_and_no_run_takes_the_written_file_for_its_own(solved, other, monkeypatch, capfd):
+    """A notebook's cells are written into a file, which once took this one's place."""
+    course, solution = solved
+    monkeypatch.chdir(course.root)
+    exercise = course.find("transformer")
+    notebook = Submission("transformer.ipynb", (Cell(solution),))
+    chosen = Chosen(notebook, notebook.name, course.root / notebook.name)
+    file = course.root / "runs" / "transformer" / "from_memory" / "transformer.py"
+    assert run(course, exercise, "from_memory", chosen) == 0
+    clock = file.with_name("clock.json").read_text()
+    file.write_text("class Block: ...\n")
+
+    code = run(course, exercise, "from_memory", None if "solution" in other else chosen, quick="quick" in other)
+
+    said = capfd.readouterr().out
+    assert code == 0
+    assert file.read_text() == "class Block: ...\n"
+    assert file.with_name("clock.json").read_text() == clock
+    assert [path.parent.name for path in file.parent.rglob("clock.json")] == ["from_memory"]
+    assert "0 min from the start to your last save." in said
+    assert said.count(f"--submission {file}\n") == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
 import subprocess
 import sys
@@ -12,21 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from lab.launch import load
+
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = next((ROOT / "solutions").glob("ex*_transformer")) / "transformer.py"
+TASK = FILE.with_name("task.md").read_text(encoding="utf-8")
 
 
-def load():
-    spec = importlib.util.spec_from_file_location("transformer_solution", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-transformer = load()
+transformer = load(FILE, "transformer_solution")
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +63,8 @@ def test_the_parameters_in_the_task_text():
 
     sizes = [sum(p.numel() for p in part.parameters()) for part in (model.blocks[0].attention, model.blocks[0], model)]
     by_hand = 65 * 128 + 64 * 128 + 4 * (4 * (128**2 + 128) + 2 * 4 * 128**2 + 5 * 128 + 2 * 2 * 128) + 2 * 128
-    assert sizes == [66_048, 198_272, 809_856]
-    assert by_hand == 809_856
+    assert sizes == [66_048, 198_272, by_hand]
+    assert all(f"{size:,}" in TASK for size in sizes)
 
 
 def test_the_parameters_of_gpt2_small():
@@ -476,7 +471,7 @@ def test_micro_batches_are_one_large_batch(max_norm):
     assert loss == pytest.approx(expected.item(), rel=1e-12)
     assert type(loss) is float
     for p, q in zip(model.parameters(), whole.parameters(), strict=True):
-        close(p.detach(), q.detach(), 1e-6 * max_norm)
+        close(p.detach(), q.detach(), 1e-8 if max_norm < 1 else 1e-12)  # PyTorch adds a millionth to the norm
 
 
 def test_a_model_learns_a_short_text_by_heart():
@@ -524,7 +519,7 @@ def checked(monkeypatch):
     beartype = pytest.importorskip("beartype").beartype
     jaxtyped = pytest.importorskip("jaxtyping").jaxtyped
     monkeypatch.setattr(typing, "TYPE_CHECKING", True)
-    module = load()
+    module = load(FILE, "another_transformer_solution")
     enforce = jaxtyped(typechecker=beartype)
     functions = (
         "init_weights looks_ahead choose_next generate lr_at param_groups clip_gradients train_step estimate_loss"
@@ -571,7 +566,7 @@ def test_the_file_runs_by_itself():
     "blank, step", [("Block", "block"), ("TransformerLM", "model"), ("init_weights", "init"), ("lr_at", "schedule")]
 )
 def test_the_file_says_what_comes_next(monkeypatch, capsys, blank, step):
-    module = load()
+    module = load(FILE, "another_transformer_solution")
 
     def unwritten(*args, **kwargs):
         raise NotImplementedError
