@@ -9,17 +9,15 @@ Sources:
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lab import plots
-from lab.experiment import CannotRun, Context, Experiment, Result
+from lab.experiment import Context, Experiment, Result, need
 from lab.runs import Run, source_of, write_atomically
+from lab.timing import median_seconds
 
 QUANTITIES = ("variance", "entropy", "gradient")
 
@@ -39,12 +37,11 @@ def scale(context: Context) -> Result:
         for d_k in context.progress(widths, "width of a head"):
             rows.append(run.row(str(d_k), lambda d_k=d_k: measure(context.module, d_k, n, seeds)))
         finding = what_happened(rows)
-        files = [run.finish({"finding": finding, "rows": rows})]
-
-    if plots.available():
-        files.append(draw(rows, n, len(seeds), context.out / "scale.png"))
-    else:
-        files.append(write_atomically(context.out / "scale.txt", chart(rows)))
+        if plots.available():
+            picture = draw(rows, n, len(seeds), context.out / "scale.png")
+        else:
+            picture = write_atomically(context.out / "scale.txt", chart(rows))
+        files = [run.finish({"finding": finding, "rows": rows}), picture]
     return Result(finding, scale_table(rows, n), {**settings, "rows": rows}, files)
 
 
@@ -142,13 +139,8 @@ def draw(rows: list[dict[str, float]], n: int, seeds: int, path: Path) -> Path:
 
 def against_torch(context: Context) -> Result:
     """The learner's attention beside PyTorch's on the same numbers: the largest difference, and the time."""
-    try:
-        import torch
-    except ImportError:
-        raise CannotRun(
-            "This experiment needs PyTorch. The CPU build is enough:\n"
-            "    python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
-        ) from None
+    need("torch")
+    import torch
 
     sizes = [256] if context.quick else [256, 512, 1024]
     repeats = 5 if context.quick else 11
@@ -196,18 +188,6 @@ def compare(module: Any, size: int, causal: bool, repeats: int) -> dict[str, Any
         "torch_seconds": torch_seconds,
         "ratio": seconds / torch_seconds,
     }
-
-
-def median_seconds(work: Callable[[], Any], repeats: int) -> float:
-    """The middle one of so many timings, after two calls that warm up."""
-    seconds = []
-    work()
-    work()
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
 
 
 def causal_corner(module: Any) -> dict[str, float]:

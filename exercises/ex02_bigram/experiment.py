@@ -9,7 +9,6 @@ Sources:
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import plots
 from lab.corpora import Corpus, tiny_shakespeare
-from lab.experiment import CannotRun, Context, Experiment, Result
+from lab.experiment import Context, Experiment, Result, need
 from lab.ladder import ladder, rungs
 from lab.runs import Run, source_of, write_atomically
 
@@ -32,52 +31,46 @@ SHADES = " .:-=+*#%@"
 
 @dataclass(frozen=True)
 class Text:
-    """A corpus as the learner's functions see it."""
+    """A corpus as the learner's functions see it, and the tables that are counted on its training part."""
 
     corpus: Corpus
     vocab: list[str]
     train: torch.Tensor
     validation: torch.Tensor
+    letters: torch.Tensor  # logits by the counts of single characters: the same row everywhere
+    counted: torch.Tensor  # logits by the counts of pairs, with smoothing 1
 
 
 def counted_and_trained(context: Context) -> Result:
     """Losses of the table, counted and trained, beside what knows less; samples; a picture of the table."""
-    try:
-        import torch
-    except ImportError:
-        raise CannotRun(
-            "This experiment needs PyTorch. The CPU build is enough:\n"
-            "    python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
-        ) from None
+    need("torch")
+    import torch
 
-    corpus = tiny_shakespeare()
+    module, corpus = context.module, tiny_shakespeare()
     steps = 400 if context.quick else 4000
-    settings = {"experiment": "counted", "steps": steps, "code": source_of(context.module), "text": print_of(corpus)}
-    vocab = context.module.build_vocab(corpus.text)
-    train, validation = (context.module.encode(part, vocab) for part in (corpus.train, corpus.validation))
-    text = Text(corpus, vocab, train, validation)
+    settings = {"experiment": "counted", "steps": steps, "code": source_of(module), "text": corpus.fingerprint}
+    vocab = module.build_vocab(corpus.text)
+    size = len(vocab)
+    train, validation = (module.encode(part, vocab) for part in (corpus.train, corpus.validation))
+    letters = (torch.bincount(train, minlength=size) + 1.0).log().repeat(size, 1)
+    text = Text(corpus, vocab, train, validation, letters, module.bigram_logits(train, size))
 
     with Run(context.out, settings | {"torch": torch.__version__}) as run:
         measured = run.row("measured", lambda: measure(context, text))
         trained = run.row("trained", lambda: train_table(context, text, steps))
         written = run.row("written", lambda: write(context, text))
-        numbers = {**measured, **trained, "corpus": corpus.name, "characters": len(vocab)}
+        numbers = {**measured, **trained, "corpus": corpus.name, "characters": size}
         finding = what_happened(numbers)
-        files = [run.finish({"finding": finding, **numbers})]
 
-    files.append(write_atomically(context.out / "samples.txt", pages(written)))
-    table = context.module.bigram_logits(text.train, len(vocab)).exp().tolist()
-    if plots.available():
-        files.append(draw_table(table, text, context.out / "table.png"))
-        files.append(draw_losses(numbers, corpus, context.out / "losses.png"))
-    else:
-        files.append(write_atomically(context.out / "table.txt", chart(table, vocab)))
+        files = [write_atomically(context.out / "samples.txt", pages(written))]
+        table = text.counted.exp().tolist()
+        if plots.available():
+            files.append(draw_table(table, text, context.out / "table.png"))
+            files.append(draw_losses(numbers, corpus, context.out / "losses.png"))
+        else:
+            files.append(write_atomically(context.out / "table.txt", chart(table, vocab)))
+        files = [run.finish({"finding": finding, **numbers}), *files]
     return Result(finding, summary(numbers, written, corpus), {**settings, **numbers}, files)
-
-
-def print_of(corpus: Corpus) -> str:
-    """A short fingerprint of the text: losses on another text are not this run's losses."""
-    return hashlib.sha256(corpus.text.encode("utf-8")).hexdigest()[:16]
 
 
 # ---------------------------------------------------------------------------------------------- measuring
@@ -100,9 +93,9 @@ def measure(context: Context, text: Text) -> dict[str, Any]:
     import torch
 
     module, size = context.module, len(text.vocab)
-    letters = (torch.bincount(text.train, minlength=size) + 1.0).log().repeat(size, 1)  # the same row everywhere
-    tables = {"nothing": torch.zeros(size, size), "letters": letters}
-    tables |= {smoothing: module.bigram_logits(text.train, size, smoothing) for smoothing in SMOOTHINGS}
+    smoothed = {smoothing: module.bigram_logits(text.train, size, smoothing) for smoothing in SMOOTHINGS}
+    smoothed[1.0] = text.counted
+    tables = {"nothing": torch.zeros(size, size), "letters": text.letters, **smoothed}
     losses = {}
     for name, table in context.progress(list(tables.items()), "tables"):
         losses[name] = loss_of(module, table, text.validation)
@@ -111,7 +104,7 @@ def measure(context: Context, text: Text) -> dict[str, Any]:
         "nothing": losses["nothing"],
         "letters": losses["letters"],
         "counted": losses[1.0],
-        "counted_train": loss_of(module, tables[1.0], text.train),
+        "counted_train": loss_of(module, text.counted, text.train),
         "smoothing": [[smoothing, finite(losses[smoothing])] for smoothing in SMOOTHINGS],
         "pairs": y.numel(),
         "unseen": int(torch.isneginf(tables[0.0][x, y]).sum()),
@@ -146,9 +139,8 @@ def train_table(context: Context, text: Text, steps: int) -> dict[str, Any]:
     curve.append([steps, loss_of(module, weights.detach(), text.validation)])
 
     trained = weights.detach().softmax(dim=-1)
-    counted = module.bigram_logits(text.train, size).exp()
     often = torch.bincount(text.train, minlength=size) / len(text.train)
-    apart = float((often * (trained - counted).abs().sum(dim=-1) / 2).sum())
+    apart = float((often * (trained - text.counted.exp()).abs().sum(dim=-1) / 2).sum())
     return {"steps": steps, "curve": curve, "trained": curve[-1][1], "apart": apart}
 
 
@@ -160,14 +152,12 @@ def write(context: Context, text: Text) -> list[dict[str, Any]]:
     import torch
 
     module, size = context.module, len(text.vocab)
-    letters = (torch.bincount(text.train, minlength=size) + 1.0).log().repeat(size, 1)
-    counted = module.bigram_logits(text.train, size)
     told = [
         ("knows nothing", torch.zeros(size, size), 1.0),
-        ("letter counts", letters, 1.0),
-        ("bigram, counted", counted, 1.0),
-        ("bigram, counted", counted, 0.5),
-        ("bigram, counted", counted, 0.0),
+        ("letter counts", text.letters, 1.0),
+        ("bigram, counted", text.counted, 1.0),
+        ("bigram, counted", text.counted, 0.5),
+        ("bigram, counted", text.counted, 0.0),
     ]
     first = next((i for i, character in enumerate(text.vocab) if character.isalpha()), 0)
     samples = []

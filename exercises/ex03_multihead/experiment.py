@@ -11,13 +11,13 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lab import plots
-from lab.experiment import CannotRun, Context, Experiment, Result
+from lab.experiment import Context, Experiment, Result, need
 from lab.runs import Run, source_of, write_atomically
+from lab.timing import median_seconds
 
 LETTERS = 8
 LENGTH = 16
@@ -26,24 +26,14 @@ BACK = (1, 2, 3, 4)
 SHADES = " .:-=+*#%@"
 
 
-def needs_torch() -> Any:
-    """PyTorch, or a word on how to get it."""
-    try:
-        import torch
-    except ImportError:
-        raise CannotRun(
-            "This experiment needs PyTorch. The CPU build is enough:\n"
-            "    python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
-        ) from None
-    return torch
-
-
 # ---------------------------------------------------------------------------------------------- heads
 
 
 def heads(context: Context) -> Result:
     """A layer has to name the letters 1, 2, 3 and 4 back: one width, cut into 1 to 32 heads."""
-    torch = needs_torch()
+    need("torch")
+    import torch
+
     counts = [1, 2, 4, 32] if context.quick else [1, 2, 4, 8, 16, 32]
     seeds = list(range(2 if context.quick else 5))
     steps = 250 if context.quick else 500
@@ -57,12 +47,11 @@ def heads(context: Context) -> Result:
             case = (n_heads, seed, steps)
             rows.append(run.row(f"{n_heads} {seed}", lambda case=case: train(context.module, *case)))
         finding = what_happened(rows)
-        files = [run.finish({"finding": finding, "rows": rows})]
-
-    if plots.available():
-        files.append(draw(rows, steps, context.out / "heads.png"))
-    else:
-        files.append(write_atomically(context.out / "heads.txt", chart(rows)))
+        if plots.available():
+            picture = draw(rows, steps, context.out / "heads.png")
+        else:
+            picture = write_atomically(context.out / "heads.txt", chart(rows))
+        files = [run.finish({"finding": finding, "rows": rows}), picture]
     return Result(finding, heads_table(rows), {**settings, "rows": rows}, files)
 
 
@@ -254,7 +243,9 @@ def heat(axes: Any, weights: list[list[float]]) -> None:
 
 def against_torch(context: Context) -> Result:
     """The learner's layer beside nn.MultiheadAttention with the same weights: the largest difference, and the time."""
-    torch = needs_torch()
+    need("torch")
+    import torch
+
     sizes = [128] if context.quick else [128, 512]
     repeats = 5 if context.quick else 11
     settings = {"experiment": "against_torch", "repeats": repeats, "code": source_of(context.module)}
@@ -337,17 +328,6 @@ def compare(module: Any, size: int, case: str, repeats: int) -> dict[str, Any]:
         "torch_seconds": torch_seconds,
         "ratio": seconds / torch_seconds,
     }
-
-
-def median_seconds(work: Callable[[], Any], repeats: int) -> float:
-    """The middle one of so many timings, after a call that warms up."""
-    seconds = []
-    work()
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
 
 
 def polarity(module: Any) -> dict[str, float]:

@@ -11,8 +11,8 @@ Axis words, used in every signature below:
 
 Precision: the answer has the dtype of what comes in. In half precision (bfloat16, float16) `attend` raises q, k and v
 to float32 as they are, does everything there, scaling, scores, softmax and mixing, and rounds once, at its end; the
-projections run in the dtype of their weights, which is that of x, or more exactly. float32 is computed in float32 at
-least, float64 in float64. Masks may have another floating dtype and take no part in the answer's.
+projections run in the dtype of x, which is that of their weights; more precision is allowed. float32 is computed in
+float32 at least, float64 in float64. Masks may have another floating dtype and take no part in the answer's.
 Every axis is at least 1 long, and none has an upper limit. Inputs, masks too, may have any strides and are never
 written to. NaN and infinities in q, k, v, x and memory are outside this exercise; minus infinity in float masks is
 inside.

@@ -14,15 +14,17 @@ from grader.checks import (
 )
 
 INF = np.inf
+NAMES = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 def two_layers(student, reference, draw, d_model, n_heads):
-    """The student's layer and the reference's with the same weights."""
+    """The student's layer and the reference's with the same weights, exact in every precision."""
     layers = student.MultiHeadAttention(d_model, n_heads), reference.MultiHeadAttention(d_model, n_heads)
+    few_digits = {"dtype": "bfloat16", "low": -0.5, "high": 0.5}
     weights = {}
-    for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        weights[f"{name}.weight"] = draw(d_model, d_model, low=-0.5, high=0.5)
-        weights[f"{name}.bias"] = draw(d_model, low=-0.5, high=0.5)
+    for name in NAMES:
+        weights[f"{name}.weight"] = np.asarray(draw(d_model, d_model, **few_digits))
+        weights[f"{name}.bias"] = np.asarray(draw(d_model, **few_digits))
     for layer in layers:
         set_weights(layer, weights)
     return layers

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lab import plots
-from lab.experiment import CannotRun, Context, Experiment, Result
+from lab.experiment import Context, Experiment, Result, need
 from lab.runs import Run, source_of, write_atomically
 
 if TYPE_CHECKING:
@@ -33,13 +33,8 @@ COLOURS = {"pre": plots.BLUE, "post": plots.ORANGE}
 
 def depth(context: Context) -> Result:
     """Stream and gradients by depth in fresh stacks; then losses with and without warm-up."""
-    try:
-        import torch
-    except ImportError:
-        raise CannotRun(
-            "This experiment needs PyTorch. The CPU build is enough:\n"
-            "    python -m pip install torch --index-url https://download.pytorch.org/whl/cpu"
-        ) from None
+    need("torch")
+    import torch
 
     torch.set_num_threads(1)  # the tensors are small; more threads would only wait for one another
     depths = [2, 6, 12, 24, 48] if context.quick else [2, 4, 6, 8, 12, 16, 24, 32, 48]
@@ -63,13 +58,14 @@ def depth(context: Context) -> Result:
         finding = what_happened(by_depth, curves, warm_up)
         known = dict(zip(("letters", "rate"), entropies(), strict=True))
         numbers = {"by_depth": by_depth, "curves": curves, "entropies": known}
-        files = [run.finish({"finding": finding, **numbers})]
-
-    if plots.available():
-        files.append(draw_depth(by_depth, len(fresh_seeds), context.out / "depth.png"))
-        files.append(draw_warm_up(curves, known, training, warm_up, context.out / "warm_up.png"))
-    else:
-        files.append(write_atomically(context.out / "depth.txt", chart(by_depth, curves, warm_up)))
+        if plots.available():
+            pictures = [
+                draw_depth(by_depth, len(fresh_seeds), context.out / "depth.png"),
+                draw_warm_up(curves, known, training, warm_up, context.out / "warm_up.png"),
+            ]
+        else:
+            pictures = [write_atomically(context.out / "depth.txt", chart(by_depth, curves, warm_up))]
+        files = [run.finish({"finding": finding, **numbers}), *pictures]
     return Result(finding, table(by_depth, curves, known, warm_up), {**settings, **numbers}, files)
 
 
@@ -218,8 +214,8 @@ def times(ratio: float) -> str:
         return f"{ratio:.1f}" if ratio >= 0.1 else f"{ratio:.2f}"
     if 10 <= ratio < 1e4:
         return f"{ratio:,.0f}"
-    power = math.floor(math.log10(ratio))
-    return f"{ratio / 10**power:.0f}·10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    digit, power = f"{ratio:.0e}".split("e")
+    return f"{digit}·10" + str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def at(rows: list[dict[str, Any]], norm: str, **wanted: Any) -> dict[str, Any]:
@@ -319,10 +315,10 @@ def draw_depth(by_depth: list[dict[str, Any]], seeds: int, path: Path) -> Path:
 
     plots.heading(gradient, "Gradient by each block's last weight")
     by_block = {norm: at(by_depth, norm, layers=deepest)["gradients"] for norm in NORMS}
-    of_the_last = last_gradients(by_depth)
+    at_the_last = {norm: at(by_depth, norm, layers=depths[-2])["gradients"][-1] for norm in NORMS}
     for axes, x, here in (
         (gradient, there, {norm: by_block[norm][there - 1] for norm in NORMS}),
-        (last, depths[-2], of_the_last),
+        (last, depths[-2], at_the_last),
     ):
         for norm in NORMS:
             below = here[norm] < max(here.values())
@@ -341,12 +337,6 @@ def draw_depth(by_depth: list[dict[str, Any]], seeds: int, path: Path) -> Path:
     for axes in (gradient, last):
         axes.minorticks_off()
     return plots.save(figure, path)
-
-
-def last_gradients(by_depth: list[dict[str, Any]]) -> dict[str, float]:
-    """The gradient at the last block, pre-norm and post-norm, of the deepest stack but one."""
-    layers = list(dict.fromkeys(row["layers"] for row in by_depth))[-2]
-    return {norm: at(by_depth, norm, layers=layers)["gradients"][-1] for norm in NORMS}
 
 
 def outermost(values: list[float], there: int, below: bool) -> float:

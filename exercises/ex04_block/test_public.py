@@ -22,27 +22,27 @@ def stream(draw, rng, *shape):
     return vectors(draw, rng, *shape) / 2
 
 
-def linear(draw, name, d_in, d_out):
+def linear(draw, name, d_in, d_out, **how):
     """Numbers for one nn.Linear."""
-    weight, bias = draw(d_out, d_in, low=-0.5, high=0.5), draw(d_out, low=-0.5, high=0.5)
+    weight, bias = draw(d_out, d_in, low=-0.5, high=0.5, **how), draw(d_out, low=-0.5, high=0.5, **how)
     return {f"{name}.weight": weight, f"{name}.bias": bias}
 
 
-def of_feed_forward(draw, d_model, d_ff, name=""):
+def of_feed_forward(draw, d_model, d_ff, name="", **how):
     """Numbers for a feed-forward layer. GELU sees numbers near -2.5, where its two forms differ most."""
-    weights = linear(draw, f"{name}up", d_model, d_ff) | linear(draw, f"{name}down", d_ff, d_model)
-    weights[f"{name}up.bias"] = draw(d_ff, low=-3, high=-2)
+    weights = linear(draw, f"{name}up", d_model, d_ff, **how) | linear(draw, f"{name}down", d_ff, d_model, **how)
+    weights[f"{name}up.bias"] = draw(d_ff, low=-3, high=-2, **how)
     return weights
 
 
-def of_block(draw, d_model):
+def of_block(draw, d_model, **how):
     """Numbers for a block."""
-    weights = of_feed_forward(draw, d_model, 4 * d_model, "feed_forward.")
+    weights = of_feed_forward(draw, d_model, 4 * d_model, "feed_forward.", **how)
     for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-        weights |= linear(draw, f"attention.{name}", d_model, d_model)
+        weights |= linear(draw, f"attention.{name}", d_model, d_model, **how)
     for name in ("attention_norm", "feed_forward_norm"):
-        weights[f"{name}.weight"] = draw(d_model, low=1, high=2)
-        weights[f"{name}.bias"] = draw(d_model, low=-0.5, high=0.5)
+        weights[f"{name}.weight"] = draw(d_model, low=1, high=2, **how)
+        weights[f"{name}.bias"] = draw(d_model, low=-0.5, high=0.5, **how)
     return weights
 
 
@@ -237,7 +237,7 @@ def test_a_block_reads_later_positions_only_when_causal_is_false(student, refere
 
 @pytest.mark.step("block")
 @pytest.mark.points(0.5)
-def test_a_block_with_silent_sublayers_hands_the_stream_on(student, reference, draw, rng):
+def test_a_block_with_silent_sublayers_hands_the_stream_on(student, draw, rng):
     weights, x = of_block(draw, 8), stream(draw, rng, 2, 5, 8)
     for name in ("attention.out_proj", "feed_forward.down"):
         weights[f"{name}.weight"] = 0 * weights[f"{name}.weight"]

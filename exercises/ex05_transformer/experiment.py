@@ -12,7 +12,6 @@ Sources:
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -24,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from lab.clock import CLOCK, clock_started
 from lab.corpora import Corpus, tiny_shakespeare
-from lab.experiment import Context, Experiment, Refused, Result
+from lab.experiment import Context, Experiment, Refused, Result, need
 from lab.ladder import ladder, rungs
 from lab.runs import alone, source_of, write_atomically
-from lab.training import Checkpoint, Live, draw_losses, need_torch, save_weights
+from lab.training import Checkpoint, Live, draw_losses, save_weights
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,14 @@ QUICK = replace(CLASSIC, steps=400, max_lr=4e-3, warmup=40, evaluate_every=100, 
 
 def classic(context: Context) -> Result:
     """Train, and say where on the ladder it ends."""
-    need_torch()
-    live, folder = Live(), folder_of(context)
-    with alone(folder):
+    need("torch", "safetensors")
+    live = Live()
+    context.out.mkdir(parents=True, exist_ok=True)
+    with alone(context.out):
         corpus = tiny_shakespeare()
         if corpus.note:
             live.say(corpus.note)
-        return train(context.module, corpus, QUICK if context.quick else CLASSIC, folder, live)
-
-
-def folder_of(context: Context) -> Path:
-    """A quick run, and one on the author's file, have folders of their own: neither writes over your trained model."""
-    folder = context.out
-    if Path(str(context.module.__file__)).resolve().parents[1].name == "solutions":
-        folder = folder / "solution"
-    if context.quick:
-        folder = folder / "quick"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        return train(context.module, corpus, QUICK if context.quick else CLASSIC, context.out, live)
 
 
 def train(module: Any, corpus: Corpus, settings: Settings, folder: Path, live: Live) -> Result:
@@ -192,8 +182,8 @@ def depends_on(settings: Settings, corpus: Corpus, module: Any) -> dict[str, Any
     """What has to be the same for an interrupted run to go on."""
     import torch
 
-    text = hashlib.sha256(corpus.text.encode()).hexdigest()[:16]
-    return {**asdict(settings), "text": text, "code": source_of(module), "torch": torch.__version__}
+    code = source_of(module)
+    return {**asdict(settings), "text": corpus.fingerprint, "code": code, "torch": torch.__version__}
 
 
 def parameters(model: Any) -> int:
@@ -280,10 +270,10 @@ attention (q_proj, k_proj, v_proj, out_proj), feed_forward_norm, feed_forward (u
 
 def from_memory(context: Context) -> Result:
     """Lay out an empty file and start the clock; from then on, say how long it has taken. Never write over a file."""
-    folder = context.out
+    folder = one_folder(context.out)
     folder.mkdir(parents=True, exist_ok=True)
-    file, clock = folder / "transformer.py", folder / "clock.json"
-    started = read_clock(clock)
+    file, clock = folder / "transformer.py", folder / CLOCK
+    started = clock_started(folder)
     notes = []
     if started is None or not file.exists():
         if file.exists():
@@ -291,7 +281,7 @@ def from_memory(context: Context) -> Result:
             file.rename(kept)
             notes.append(f"A file was there already; it is now {shown(kept)}.")
         started = time.time()
-        write_atomically(file, EMPTY_FILE)
+        write_atomically(file, EMPTY_FILE)  # before the clock: what is newer than that has been written by you
         write_atomically(clock, json.dumps({"started": started}) + "\n")
         finding = "the clock is running."
     else:
@@ -299,21 +289,18 @@ def from_memory(context: Context) -> Result:
     table = "\n".join(
         [
             *notes,
-            f"Write    {shown(file)}",
-            f"Grade    grader check transformer --submission {shown(file)}",
-            "Time     grader run transformer from_memory",
-            f"Again    delete {shown(clock)}; what you wrote is kept under another name",
+            f"Write      {shown(file)}",
+            f"Grade      grader check transformer --submission {shown(file)}",
+            "Milestone  grader run transformer from_memory   (up to your last save: run it before you go on)",
+            f"Again      delete {shown(clock)}; what you wrote is kept under another name",
         ]
     )
     return Result(finding, table, {"started": started}, [file])
 
 
-def read_clock(path: Path) -> float | None:
-    """When the clock was started, in seconds since 1970; None where none runs."""
-    try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["started"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def one_folder(out: Path) -> Path:
+    """The one clock's folder: a run on the solution and a quick one, which have folders below, show the same clock."""
+    return next((folder for folder in (out, *out.parents) if folder.name == "from_memory"), out)
 
 
 def how_long(file: Path, started: float) -> str:

@@ -176,7 +176,7 @@ class TransformerLM(nn.Module):
 def looks_ahead(model: nn.Module, ids: Int[Tensor, "batch length"]) -> bool:
     """Whether logits at some position change when tokens at later positions change: a test to run before training.
 
-    `model` maps ids (batch, length) to logits (batch, length, vocab) and is asked in evaluation mode, without
+    `model` maps ids (batch, length) to finite logits (batch, length, vocab) and is asked in evaluation mode, without
     gradients; its mode is restored. A leak of any reach, at any position, in any row is found; so is one that takes
     its later token from another row. A change at the same or an earlier position is none, in whichever row. One other
     id at each place is change enough: what only certain ids would show need not be found. Changes of up to 1e-5 times
@@ -321,10 +321,9 @@ def train_step(
 
     Each micro-batch is a pair (x, y) of the same size as the others: ids, and for each of them the id that comes next
     (already shifted). The model reads one micro-batch at a time; all its trained parameters are in the optimiser. The
-    gradient is that of the mean cross-entropy over
-    all tokens of all micro-batches; it is clipped to max_norm over all the model's parameters, once, before the step.
-    Gradients from before the call do not count. The model's mode is left to the caller. The loss is a plain float,
-    from before the step and before clipping.
+    gradient is that of the mean cross-entropy over all tokens of all micro-batches; it is clipped to max_norm over all
+    the model's parameters, once, before the step. Gradients from before the call do not count. The model's mode is
+    left to the caller. The loss is a plain float, from before the step and before clipping.
 
     Source: nanoGPT's train.py.
     """
@@ -385,7 +384,9 @@ def main() -> None:
         parts["blocks"] = nn.ModuleList([Block(128, 4) for _ in range(4)])
         parts["final_norm"] = nn.LayerNorm(128)
         init_weights(parts)
-        return [round(layer.weight.std().item(), 5) for layer in (parts.token_embedding, parts.blocks[0].feed_forward.down)]
+        return [
+            round(layer.weight.std().item(), 5) for layer in (parts.token_embedding, parts.blocks[0].feed_forward.down)
+        ]
 
     def first_loss() -> float:
         logits = TransformerLM(65, 64, 4, 4, 128)(ids)
