@@ -97,7 +97,7 @@ class Watcher:
         """React to events; the same exercise is returned to open the session anew, from what was recorded meanwhile."""
         self._grade(session, None, always=self.report is None)
         while True:
-            if self.report is not None and self.grading.wants_refresh(self.report):
+            if self.report is not None and self._has_time_to_record(self.report):
                 return self.exercise
             event = _next(self.events)
             if event.kind == "change":
@@ -119,6 +119,10 @@ class Watcher:
                 if following is not None:
                     return following
                 self._next_step()
+
+    def _has_time_to_record(self, report: Report) -> bool:
+        """Before anything is written there is a task to read; after a wrong verdict there is something to think about."""
+        return report.status in ("not_started", "failed") and self.grading.can_record()
 
     # ------------------------------------------------------------ grading
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+
+from grader.system.course import Course
+from grader.system.host import Server
+from grader.verbs.grading import refresh_cache
 
 pexpect = pytest.importorskip("pexpect")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a matter of POSIX")
@@ -28,10 +33,20 @@ ENVIRONMENT = {
 PATIENCE = 60  # seconds until a test gives up; nothing here measures time
 
 
+@pytest.fixture(scope="module")
+def recorded(printed_toy, tmp_path_factory):
+    """The toy course's folder of what was recorded of the answers of wrong ideas."""
+    root = Path(shutil.copytree(printed_toy, tmp_path_factory.mktemp("recorded") / "course"))
+    with Server() as server:
+        refresh_cache(Course(root), Course(root).find("counter"), server)
+    return root / ".grader"
+
+
 @pytest.fixture
-def watcher(toy):
-    """A watcher in a terminal of its own, as soon as it has shown its first verdict."""
+def watcher(toy, recorded):
+    """A watcher in a terminal of its own, as soon as it has shown its first verdict; nothing is left to record."""
     started = []
+    shutil.copytree(recorded, toy / ".grader")
 
     def start(*words: str, **more: str):
         child = pexpect.spawn(
@@ -79,6 +94,20 @@ def test_a_save_is_graded_and_the_time_is_shown(watcher, module, solution):
     child.expect(FOOT)
     module.write_text(solution, encoding="utf-8")
     child.expect("9 of 9 points")
+    child.expect(FOOT)
+
+    assert leave(child) == 0
+
+
+def test_while_nothing_is_written_yet_the_answers_of_wrong_ideas_are_recorded(watcher, toy, module, solution):
+    shutil.rmtree(toy / ".grader")
+    child = watcher("counter")
+
+    child.expect("Recording what every wrong idea answers")
+    child.expect("Done.")
+    assert list((toy / ".grader" / "tapes").glob("counter-*.tape"))
+    save(module, wrong(solution))
+    child.expect("divided by the largest count")
     child.expect(FOOT)
 
     assert leave(child) == 0
@@ -154,7 +183,6 @@ def test_keys_give_a_hint_the_next_step_and_the_list(watcher, module, solution):
     two_open = wrong(solution).replace("self.counts = self.counts + found", "self.counts = found")
     module.write_text(two_open, encoding="utf-8")
     child = watcher("counter")
-    child.expect("Done.")  # the answers of the wrong ideas have been recorded
 
     child.send("h")
     child.expect("hint 1 of 4")
