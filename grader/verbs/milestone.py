@@ -343,7 +343,8 @@ def memory(
         return False, [] if as_laid_out else [f"It passes no check yet; {why}"]
     problem = from_memory(rule, report, minutes)
     if not problem:
-        progress.reach(rule.name, f"{exercise.name} from memory in {math.ceil(minutes)} minutes")
+        taken = math.ceil(minutes)
+        progress.reach(rule.name, f"{exercise.name} from memory in {taken} minute{'s' if taken != 1 else ''}")
     return not problem, [
         f"The grader gives it {report.score:g} of {report.max_score:g} points.",
         _verdict(rule, problem),
