@@ -391,10 +391,9 @@ class Descent(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr})
 
     def step(self):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.data.sub_(group["lr"] * p.grad)
+        for p in (p for group in self.param_groups for p in group["params"]):
+            if p.grad is not None:
+                p.data.sub_(self.defaults["lr"] * p.grad)
 
 def losses_and_weights_after_two_steps(table, micro_batches, max_norm):
     model = Learner(table)
