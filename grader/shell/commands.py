@@ -96,12 +96,6 @@ def _aside(text: str) -> None:
     screen.put(text, sys.stderr)
 
 
-def _aside_to_people(text: str) -> None:
-    """The same, where somebody is watching."""
-    if sys.stderr.isatty():
-        _aside(text)
-
-
 @contextmanager
 def _server(state: State) -> Iterator[Server]:
     """The server that was launched early, or a new one."""
@@ -255,7 +249,13 @@ def check(
         for number, exercise in enumerate(chosen_exercises):
             grading = Grading(course, exercise, server, _aside, scope=scope, seed=seed)
             chosen = handed_in or grading.variant(variant) if handed_in or variant else grading.own()
-            report = grading.grade(chosen)
+
+            def early(report: Report, grading: Grading = grading, chosen: Chosen = chosen) -> None:
+                if sys.stdout.isatty() and not as_json:  # a script gets one verdict, the whole one
+                    _say(_show(state, grading, report, chosen, everything))
+                    _aside(RECORDING)
+
+            report = grading.grade(chosen, early)
             reports.append(report)
             if as_json:
                 sys.stdout.write(json.dumps(report.as_json()) + "\n")
@@ -266,9 +266,6 @@ def check(
             said = grading.keep(report, chosen) if own else []
             for line in [] if as_json else said:
                 _aside(line)
-            if grading.wants_refresh(report):
-                _aside_to_people(RECORDING)
-                grading.refresh()
     if junit is not None:
         _write_junit(junit, reports)
     return 0 if all(report.status == "passed" for report in reports) else 1

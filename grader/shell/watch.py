@@ -78,16 +78,19 @@ class Watcher:
         self.digest = ""
         self.focus = ""
         self.asking = False
+        self.has_recorded = False
 
     def run(self) -> Exercise | None:
         """Grade now and at every save; the exercise to go on with, or None to leave."""
         with _watched(self.course.exercise_folder(self.exercise), self._names(), self.events):
             while True:
-                following = self.grading.plan.run(self.grading.server, self._loop)
+                plan = self.grading.plan if self.has_recorded else self.grading.hurried()
+                following = plan.run(self.grading.server, self._loop)
                 if following is not self.exercise:
                     return following
                 _line(RECORDING)
                 self.grading.refresh()
+                self.has_recorded = True
                 _line("Done.")
 
     def _names(self) -> set[str]:
@@ -95,7 +98,7 @@ class Watcher:
 
     def _loop(self, session: Session) -> Exercise | None:
         """React to events; the same exercise is returned to open the session anew, from what was recorded meanwhile."""
-        self._grade(session, None, always=self.report is None)
+        self._grade(session, None, always=self.report is None or bool(self.report.checks))  # now ideas are named
         while True:
             if self.report is not None and self._has_time_to_record(self.report):
                 return self.exercise
@@ -122,7 +125,8 @@ class Watcher:
 
     def _has_time_to_record(self, report: Report) -> bool:
         """Before anything is written there is a task to read; after a wrong verdict there is something to think about."""
-        return report.status in ("not_started", "failed") and self.grading.can_record()
+        waits = (report.status == "not_started" and self.grading.can_record()) or self.grading.lacks_names(report)
+        return waits and not self.has_recorded
 
     # ------------------------------------------------------------ grading
 

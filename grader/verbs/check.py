@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from grader.system.submission import read_submission
 
 if TYPE_CHECKING:
     from grader.system.host import Server
+    from grader.verbs.grading import Plan
 
 SOLUTION = "solution"
-RECORDING = "Recording what every wrong idea answers, once: verdicts come faster then."
+RECORDING = "Recording what every wrong idea answers, once: ideas are named then, and fast."
 
 
 class Grading:
@@ -52,9 +53,31 @@ class Grading:
         """A variant of the solution."""
         return variant_submission(self.course, self.exercise, name)
 
-    def grade(self, chosen: Chosen) -> Report:
-        """Open a session and judge one submission in it."""
-        return self.plan.run(self.server, lambda session: session.grade(chosen.submission, chosen.label))
+    def grade(self, chosen: Chosen, early: Callable[[Report], Any] = lambda report: None) -> Report:
+        """Open a session and judge one submission in it.
+
+        Where something is wrong and what wrong ideas answer is not recorded, that is done now; ``early`` gets the verdict
+        without names beforehand.
+        """
+        report = self._graded(self.hurried(), chosen)
+        if self.lacks_names(report):
+            early(report)
+            self.refresh()
+            report = self._graded(self.plan, chosen)
+        return report
+
+    def lacks_names(self, report: Report) -> bool:
+        """Whether something failed, in a stretch step too, and ideas could be named if their answers were recorded."""
+        return any(check.outcome not in ("passed", "skipped") for check in report.checks) and self.can_record()
+
+    def hurried(self) -> Plan:
+        """The plan for a first verdict: as long as nothing is recorded, no idea is named."""
+        from grader.verbs.grading import Unnamed
+
+        return replace(self.plan, oracle=Unnamed(self.plan.oracle)) if self.can_record() else self.plan
+
+    def _graded(self, plan: Plan, chosen: Chosen) -> Report:
+        return plan.run(self.server, lambda session: session.grade(chosen.submission, chosen.label))
 
     def keep(self, report: Report, chosen: Chosen) -> list[str]:
         """Note the progress of the learner's own file; what has to be said once beside the verdict."""
@@ -76,10 +99,6 @@ class Grading:
         chosen = self.own()
         if self.progress.of(self.exercise)["last"].get("digest") != digest_of(chosen.submission):
             self.keep(self.grade(chosen), chosen)
-
-    def wants_refresh(self, report: Report) -> bool:
-        """Whether this verdict had to be computed by running the wrong ideas, and their answers can be recorded."""
-        return report.status == "failed" and self.can_record()
 
     def can_record(self) -> bool:
         """Whether there is anything to record that is not recorded yet."""

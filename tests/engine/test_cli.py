@@ -18,7 +18,9 @@ import pytest
 
 from grader.model.types import Limits
 from grader.shell import cli, commands
+from grader.system.course import Course
 from grader.system.host import Server
+from grader.verbs.check import Grading
 
 POSIX = sys.platform != "win32"
 ENGINE_ROOT = Path(__file__).resolve().parents[2]
@@ -572,3 +574,25 @@ def test_ctrl_c_ends_with_130_and_no_trace(toy, tmp_path):
 
     assert running.returncode == 130
     assert "Traceback" not in out + err
+
+
+def test_the_first_wrong_verdict_comes_without_names_and_again_with_them(toy, module, solution):
+    module.write_text(solution.replace("total = counts.sum()", "total = counts.max()"), encoding="utf-8")
+    course, early = Course(toy), []
+    with Server() as server:
+        grading = Grading(course, course.find("counter"), server, say=print)
+        first = grading.grade(grading.own(), early.append)
+        second = grading.grade(grading.own(), early.append)
+
+    named = [check.looks_like for check in first.checks if check.outcome == "failed"]
+    assert [check.outcome for check in early[0].checks] == [check.outcome for check in first.checks]
+    assert len(early) == 1 and not any(check.looks_like for check in early[0].checks)
+    assert named and all(ideas == ["divides_by_the_largest"] for ideas in named)
+    assert second.checks == first.checks
+
+
+def test_a_right_file_waits_for_no_recording(toy, module, solution, command):
+    module.write_text(solution, encoding="utf-8")
+
+    assert command("check", "counter").code == 0
+    assert not (toy / ".grader" / "tapes").exists()
