@@ -238,5 +238,7 @@ def _tell(which: str, array) -> None:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[2], "w") as verdict:
+    part = sys.argv[2] + ".part"
+    with open(part, "w") as verdict:
         json.dump(grade(sys.argv[1]), verdict)
+    os.replace(part, sys.argv[2])  # who is killed while writing has given no verdict
