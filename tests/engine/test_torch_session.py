@@ -537,7 +537,7 @@ def test_what_is_drawn_is_float32_unless_another_dtype_is_wanted(torch_server, t
 
 def test_what_hangs_takes_along_only_what_needs_it(torch_server):
     brief = plan()
-    brief.exercise = replace(brief.exercise, limits=replace(brief.exercise.limits, call_seconds=0.5))
+    brief.exercise = replace(brief.exercise, limits=replace(brief.exercise.limits, call_seconds=2.0))
     hanging = edited((RETURN, "while True:\n            pass"))
 
     report = brief.run(torch_server, lambda session: session.grade(submission(hanging)))
