@@ -30,9 +30,8 @@ from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment
 
 START_SECONDS = 60.0
 LINGER_SECONDS = 1.0
-ANSWER_SHIFT = (
-    4  # one answer may have a sixteenth of the memory: this side holds it several times over while it is read
-)
+# One answer may have a sixteenth of the memory: this side holds it several times over while it is read.
+ANSWER_SHIFT = 4
 NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
 UNNAMED = {"<module>", "<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -259,9 +259,17 @@ def record_tape(sources: Sources, scope: Scope, server: Server, seed: int = PUBL
 def _cache_file(course: Course, sources: Sources) -> Path:
     engine = [path.read_bytes() for path in sorted((ENGINE / "logic").glob("*.py"))]
     engine += [(ENGINE / "system" / name).read_bytes() for name in ORACLE_FILES]
-    versions = [np.__version__] if sources.exercise.framework == "numpy" else [np.__version__, version("torch")]
+    versions = [np.__version__] if sources.exercise.framework == "numpy" else [np.__version__, _version_of("torch")]
     name = fingerprint([sources.fingerprint("all"), *versions, *engine])
     return course.cache / "tapes" / f"{sources.exercise.name}-{name}.tape"
+
+
+def _version_of(package: str) -> str:
+    """Empty where it is not installed: that is told where the package is needed, with the command that mends it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _cached_tape(course: Course, sources: Sources) -> Tape | None:

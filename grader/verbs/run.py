@@ -90,9 +90,8 @@ def _module_file(course: Course, exercise: Exercise, chosen: Chosen | None, out:
         return (course.solution_folder(exercise) / exercise.module).resolve()
     if chosen.path is not None and chosen.path.suffix == ".py":
         return chosen.path.resolve()
-    path = (
-        out / "notebook" / exercise.module
-    )  # not beside the results: an experiment may have a file of that name there
+    # Not beside the results: an experiment may have a file of that name there.
+    path = out / "notebook" / exercise.module
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, chosen.submission.source + "\n")
     return path.resolve()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from grader.model.errors import EnvironmentProblem
 from grader.model.types import Limits
 from grader.shell import cli, commands
 from grader.system import launch
+from grader.system.course import Course
 from grader.system.host import Server
 from grader.system.launch import PACKAGES, TORCH_PACKAGES, can_fork, demand, framework_of, packages_for
+from grader.verbs import grading
 
 TORCH_TOY = Path(__file__).resolve().parents[1] / "toy_course" / "torch"
 HEAD = '{{"exercise": "{}", "description": {{"title": "T", "framework": "{}"}}, "format": 1}}\n'
@@ -129,6 +132,19 @@ def test_a_missing_torch_is_told_with_what_installs_it(no_torch):
         demand(TORCH_PACKAGES)
 
     assert "make setup EXTRAS=torch" in caught.value.mend and caught.value.exit_code == 2
+
+
+def test_naming_a_recording_needs_no_torch(no_torch, monkeypatch):
+    """Its version is part of the name; that it is missing is told by what computes with it."""
+
+    def version(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(grading, "version", version)
+    course = Course(TORCH_TOY)
+
+    with pytest.raises(EnvironmentProblem, match="needs PyTorch"):
+        grading.make_plan(course, course.find("gate"))
 
 
 def test_an_installed_torch_is_no_problem():
