@@ -267,3 +267,24 @@ class Report:
                 for check in self.checks
             ],
         }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a class's table: whose work it is, from which file, and its report.
+
+    ``file``: relative to the folder of submissions, with ``/`` between its parts, ``archive.zip!member`` inside a zip.
+    ``note``: why this file was taken, where its name alone does not say so. ``digest``: sha256 of the bytes that were read.
+    """
+
+    student: str
+    file: str
+    note: str
+    digest: str
+    report: Report
+
+    def as_json(self) -> dict[str, Any]:
+        """A line of the table; no times in it, so that the same class gives the same table."""
+        known = {"student": self.student, "file": self.file, "note": self.note, "digest": self.digest}
+        report = {key: value for key, value in self.report.as_json().items() if key not in ("schema", "seconds")}
+        return {"schema": 1, **known, **report}
