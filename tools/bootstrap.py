@@ -25,8 +25,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 OLDEST_PYTHON = (3, 10)
-EXTRAS = ("torch", "data", "plots", "nbgrader", "dev")
-TEST_EXTRAS = ("data", "plots", "nbgrader", "dev")
+EXTRAS = ("torch", "data", "plots", "nbgrader", "postgres", "cluster", "dev")
+TEST_EXTRAS = ("data", "plots", "nbgrader", "postgres", "cluster", "dev")
 PACKAGES = ("grader", "lab")
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 LOG_NAME = "bootstrap.log"

@@ -35,3 +35,7 @@ class EnvironmentProblem(GraderError):
 
 class WireError(GraderError):
     """Bytes from a worker are not a well-formed frame of plain data."""
+
+
+class CannotMark(GraderError):
+    """A submission gets no mark, for the reason given: nothing is written rather than something wrong."""

@@ -29,6 +29,8 @@ EXTRAS = {
     "data": "texts to train on, and trained models in files",
     "plots": "plots beside the numbers of experiments",
     "nbgrader": "notebooks in JupyterLab, and instructors' courses",
+    "postgres": "a class's gradebook on a PostgreSQL server",
+    "cluster": "grading a class on several machines",
     "dev": "the tests of this kit",
 }
 

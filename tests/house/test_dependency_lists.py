@@ -14,7 +14,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "torch": "pytorch", "matplotlib": "matplotlib-base", "psycopg2-binary": "psycopg2", "playwright": "playwright-python",
+}  # fmt: skip
 NOT_FROM_PYPROJECT = {"python", "pip"}
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 SYSTEMS = {

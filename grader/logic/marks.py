@@ -1,0 +1,57 @@
+"""From a report to the marks of nbgrader's grade cells: one public and one hidden cell for each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from grader.model.errors import CannotMark
+from grader.model.types import CheckResult, Exercise, Report
+
+PUBLIC = "public"
+HIDDEN = "hidden"
+CODE = "code"
+
+
+def cell_id(exercise: str, step: str, kind: str) -> str:
+    """The name of a step's cell in nbgrader, of the kind `CODE`, `PUBLIC` or `HIDDEN`; it never changes once released."""
+    return f"{exercise}-{step}-{kind}"
+
+
+def grade_cells(exercise: Exercise) -> dict[str, tuple[str, bool]]:
+    """Step and hidden or not, by the name of each grade cell, in the order in which they stand in the notebook."""
+    kinds = ((PUBLIC, False), (HIDDEN, True))
+    return {
+        cell_id(exercise.name, step.name, kind): (step.name, hidden) for step in exercise.steps for kind, hidden in kinds
+    }
+
+
+def of_cell(report: Report, step: str, hidden: bool) -> list[CheckResult]:
+    """The checks whose points a cell holds."""
+    return [check for check in report.checks if check.step == step and check.hidden == hidden]
+
+
+def marks_of(report: Report, maxima: Mapping[str, float], exercise: Exercise) -> dict[str, float]:
+    """A mark for every grade cell that was released: a plain float from 0 to the cell's maximum.
+
+    ``maxima`` are the gradebook's. Where a cell's checks carry as many points as it was released with, its mark is what
+    they earned; where checks were added, taken away or weighed anew since then, or some were skipped, it is their share
+    of the maximum. `CannotMark` where nothing tells what a cell is worth: a cell that the exercise does not know, a
+    missing one, or one with points whose checks were all skipped or are gone.
+    """
+    known = grade_cells(exercise)
+    for name in known.keys() ^ maxima.keys():
+        where = "the gradebook" if name in known else f"the exercise {exercise.name}"
+        raise CannotMark(f"The grade cell {name} is not in {where}.", "Generate the assignment again with this course.")
+    marks = {}
+    for name, (step, hidden) in known.items():
+        counted = [check for check in of_cell(report, step, hidden) if check.outcome != "skipped"]
+        points, earned = sum(check.points for check in counted), sum(check.earned for check in counted)
+        most = float(maxima[name])
+        if most and not points:
+            raise CannotMark(f"No check was run for the grade cell {name}, which is worth {most:g} points.")
+        mark = float(earned) if points == most else most * earned / points if points else 0.0
+        if not math.isfinite(mark) or not -1e-9 <= mark <= most + 1e-9:
+            raise CannotMark(f"The mark for {name} would be {mark!r}, which is not within 0 and {most:g}.")
+        marks[name] = min(max(round(mark, 6), 0.0), most)
+    return marks
