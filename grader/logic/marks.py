@@ -18,11 +18,19 @@ def cell_id(exercise: str, step: str, kind: str) -> str:
     return f"{exercise}-{step}-{kind}"
 
 
+def exercise_of(name: str) -> str:
+    """The exercise whose grade cell has this name; empty where it is none of this course's."""
+    exercise, _, rest = name.partition("-")
+    return exercise if rest.rpartition("-")[2] in (PUBLIC, HIDDEN) else ""
+
+
 def grade_cells(exercise: Exercise) -> dict[str, tuple[str, bool]]:
     """Step and hidden or not, by the name of each grade cell, in the order in which they stand in the notebook."""
     kinds = ((PUBLIC, False), (HIDDEN, True))
     return {
-        cell_id(exercise.name, step.name, kind): (step.name, hidden) for step in exercise.steps for kind, hidden in kinds
+        cell_id(exercise.name, step.name, kind): (step.name, hidden)
+        for step in exercise.steps
+        for kind, hidden in kinds
     }
 
 

@@ -208,7 +208,7 @@ class Texts:
     def _looks_like(self, ideas: Sequence[str]) -> Rows:
         rows = []
         for number, idea in enumerate(self.ideas[name] for name in ideas if name in self.ideas):
-            text = ("another convention: " if idea.convention else "") + _begun_small(idea.says)
+            text = ("another convention: " if idea.convention else "") + begun_small(idea.says)
             rows.append(("looks like" if number == 0 else "and", text))
         return rows
 
@@ -337,7 +337,7 @@ def lines(*rows: tuple[str, str]) -> str:
     return "\n".join(out)
 
 
-def _begun_small(sentence: str) -> str:
+def begun_small(sentence: str) -> str:
     """A sentence as it goes on after "looks like": its first letter small, but for names and Python's own words."""
     first = sentence.split(" ", 1)[0]
     if first in ("True", "False", "None") or not first.isalpha() or not (first[1:].islower() or first == "A"):

@@ -288,3 +288,18 @@ class Entry:
         known = {"student": self.student, "file": self.file, "note": self.note, "digest": self.digest}
         report = {key: value for key, value in self.report.as_json().items() if key not in ("schema", "seconds")}
         return {"schema": 1, **known, **report}
+
+
+@dataclass(frozen=True)
+class KnownCell:
+    """A cell of a released notebook as nbgrader's gradebook knows it; ``points``: of a grade cell, else None."""
+
+    name: str
+    cell_type: str
+    source: str
+    checksum: str | None
+    locked: bool
+    grade: bool
+    solution: bool
+    task: bool
+    points: float | None

@@ -6,9 +6,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,20 @@ import click
 from grader import __version__
 from grader.model.errors import GraderError, UsageError
 from grader.model.types import Exercise, Report, Scope
+from grader.shell import instructors
+from grader.shell.shared import (
+    SETTINGS,
+    State,
+    aside,
+    exercise_argument,
+    exercises_argument,
+    names_of_exercises,
+    names_of_variants,
+    plain,
+    say,
+    the_course,
+    worker_server,
+)
 
 if TYPE_CHECKING:
     from grader.system.course import Course
@@ -25,15 +36,6 @@ if TYPE_CHECKING:
     from grader.verbs.check import Chosen, Grading
 
 FROM_MEMORY = "from_memory"
-SETTINGS = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
-
-
-@dataclass
-class State:
-    """What the commands share."""
-
-    launched: Launched | None = None
-    colour: bool = True
 
 
 def run(words: list[str], launched: Any = None) -> int:
@@ -72,78 +74,6 @@ def _end(launched: Launched) -> None:
     launched.process.wait()
     if launched.process.stderr is not None:
         launched.process.stderr.close()
-
-
-# ---------------------------------------------------------------- what the commands share
-
-
-def _find_course() -> Course:
-    from grader.system.course import find_course
-
-    return find_course()
-
-
-def _say(text: str = "") -> None:
-    from grader.shell import screen
-
-    screen.put(text)
-
-
-def _aside(text: str) -> None:
-    """A word that is no part of the answer."""
-    from grader.shell import screen
-
-    screen.put(text, sys.stderr)
-
-
-@contextmanager
-def _server(state: State) -> Iterator[Server]:
-    """The server that was launched early, or a new one."""
-    from grader.system.host import Server
-
-    launched, state.launched = state.launched, None
-    with Server(launched=launched) as server:
-        yield server
-
-
-def _names_of_exercises(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    try:
-        names = [exercise.name for exercise in _find_course().found()]
-    except GraderError:
-        return []
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _names_of_variants(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from grader.system.course import read_toml
-
-    try:
-        course = _find_course()
-        wanted = context.params.get("exercises") or ()
-        exercises = [course.find(name) for name in wanted] or course.found()
-        folders = [course.solution_folder(one) for one in exercises if course.has_solution(one)]
-        data = [read_toml(folder / "variants.toml") for folder in folders]
-    except GraderError:
-        return []
-    entries = [entry["name"] for one in data for kind in ("wrong", "right") for entry in one.get(kind, [])]
-    return [name for name in ["solution", *entries] if name.startswith(incomplete)]
-
-
-def _no_colour(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value and isinstance(context.obj, State):
-        context.obj.colour = False
-
-
-def plain(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--no-color, which every command takes; NO_COLOR in the environment says the same."""
-    option = click.option(
-        "--no-color", is_flag=True, expose_value=False, callback=_no_colour, is_eager=True, help="Plain text."
-    )
-    return option(command)
-
-
-exercise_argument = click.argument("exercise", shell_complete=_names_of_exercises)
-exercises_argument = click.argument("exercises", nargs=-1, metavar="[EXERCISE]...", shell_complete=_names_of_exercises)
 
 
 @click.group(invoke_without_command=True, context_settings=SETTINGS, subcommand_metavar="[COMMAND] [ARGUMENT]...")
@@ -193,7 +123,7 @@ def grader(context: click.Context) -> int | None:
     "--as",
     "variant",
     metavar="VARIANT",
-    shell_complete=_names_of_variants,
+    shell_complete=names_of_variants,
     help="Grade a variant of the solution, or `solution` itself.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Draw other inputs than the published.")
@@ -232,14 +162,14 @@ def check(
     """
     if submission is not None and variant is not None:
         raise UsageError("--submission and --as name two things to grade.", "Give one of them.")
-    course = _find_course()
+    course = the_course()
     from grader.verbs.check import RECORDING, Grading, named_file
 
     handed_in = named_file(submission) if submission is not None else None
     chosen_exercises = _chosen_exercises(course, exercises, submission)
     scope: Scope = "public" if public else "all"
     reports: list[Report] = []
-    with _server(state) as server:
+    with worker_server(state) as server:
         if require:
             from grader.verbs.check import demand_layers
 
@@ -247,13 +177,13 @@ def check(
         if checkpoint is not None:
             return _judge_checkpoint(course, chosen_exercises, handed_in, checkpoint, server)
         for number, exercise in enumerate(chosen_exercises):
-            grading = Grading(course, exercise, server, _aside, scope=scope, seed=seed)
+            grading = Grading(course, exercise, server, aside, scope=scope, seed=seed)
             chosen = handed_in or grading.variant(variant) if handed_in or variant else grading.own()
 
             def early(report: Report, grading: Grading = grading, chosen: Chosen = chosen) -> None:
                 if sys.stdout.isatty() and not as_json:  # a script gets one verdict, the whole one
-                    _say(_show(state, grading, report, chosen, everything))
-                    _aside(RECORDING)
+                    say(_show(state, grading, report, chosen, everything))
+                    aside(RECORDING)
 
             report = grading.grade(chosen, early)
             reports.append(report)
@@ -261,11 +191,11 @@ def check(
                 sys.stdout.write(json.dumps(report.as_json()) + "\n")
                 sys.stdout.flush()
             else:
-                _say(("\n" if number else "") + _show(state, grading, report, chosen, everything))
+                say(("\n" if number else "") + _show(state, grading, report, chosen, everything))
             own = handed_in is None and variant is None
             said = grading.keep(report, chosen) if own else []
             for line in [] if as_json else said:
-                _aside(line)
+                aside(line)
     if junit is not None:
         _write_junit(junit, reports)
     return 0 if all(report.status == "passed" for report in reports) else 1
@@ -279,12 +209,12 @@ def _judge_checkpoint(
 
     if len(exercises) != 1:
         raise UsageError("--checkpoint is one model, of one exercise.", "Name the exercise.")
-    grading = Grading(course, exercises[0], server, _aside)
+    grading = Grading(course, exercises[0], server, aside)
     chosen = handed_in or grading.own()
     kept = None if handed_in else grading.progress
     holds, said = milestone.checkpoint(exercises[0], chosen.submission, folder, server, kept)
     for line in said:
-        _say(line)
+        say(line)
     return 0 if holds else 1
 
 
@@ -330,7 +260,7 @@ def _show(state: State, grading: Grading, report: Report, chosen: Chosen, everyt
 
 
 @grader.command()
-@click.argument("exercise", required=False, shell_complete=_names_of_exercises)
+@click.argument("exercise", required=False, shell_complete=names_of_exercises)
 @plain
 @click.pass_obj
 def watch(state: State, exercise: str | None) -> int:
@@ -342,10 +272,10 @@ def watch(state: State, exercise: str | None) -> int:
     Example:
       grader watch attention
     """
-    course = _find_course()
+    course = the_course()
     from grader.shell.watch import watch_course
 
-    with _server(state) as server:
+    with worker_server(state) as server:
         return watch_course(course, exercise, server, state.colour)
 
 
@@ -362,12 +292,12 @@ def status(state: State) -> int:
     Example:
       grader status
     """
-    course = _find_course()
+    course = the_course()
     from grader.shell import screen
     from grader.system.progress import Progress
     from grader.verbs.status import board
 
-    _say(screen.board(board(course, Progress(course, _aside)), state.colour))
+    say(screen.board(board(course, Progress(course, aside)), state.colour))
     return 0
 
 
@@ -384,16 +314,16 @@ def hint(state: State, exercise: str) -> int:
     Example:
       grader hint attention
     """
-    course = _find_course()
+    course = the_course()
     one = course.find(exercise)
     from grader.shell import screen
     from grader.verbs.check import Grading
     from grader.verbs.hint import next_hint
 
-    with _server(state) as server:
-        grading = Grading(course, one, server, _aside)
+    with worker_server(state) as server:
+        grading = Grading(course, one, server, aside)
         told = next_hint(course, one, grading.progress, grading.regrade)
-    _say(screen.hint(told, one, state.colour))
+    say(screen.hint(told, one, state.colour))
     return 0
 
 
@@ -408,11 +338,11 @@ def reset(state: State, exercise: str) -> int:
     Example:
       grader reset attention
     """
-    course = _find_course()
+    course = the_course()
     from grader.verbs.reset import reset as do_reset
 
     for line in do_reset(course, course.find(exercise)):
-        _say(line)
+        say(line)
     return 0
 
 
@@ -429,13 +359,13 @@ def solution(state: State, exercise: str, spoil: bool) -> int:
       grader solution attention
       grader solution attention --spoil
     """
-    course = _find_course()
+    course = the_course()
     one = course.find(exercise)
     from grader.shell import screen
     from grader.system.progress import Progress
     from grader.verbs.solution import solution as find_solution
 
-    _say(screen.solution(find_solution(course, one, Progress(course, _aside), spoil), one, state.colour))
+    say(screen.solution(find_solution(course, one, Progress(course, aside), spoil), one, state.colour))
     return 0
 
 
@@ -458,7 +388,7 @@ def run_command(state: State, exercise: str, name: str | None, quick: bool, use_
       grader run attention
       grader run attention against_torch --quick
     """
-    course = _find_course()
+    course = the_course()
     one = course.find(exercise)
     from grader.verbs.check import Grading
     from grader.verbs.run import experiment_named
@@ -467,17 +397,17 @@ def run_command(state: State, exercise: str, name: str | None, quick: bool, use_
     name, _ = experiment_named(course, one, name)
     chosen = None
     if not use_solution:
-        with _server(state) as server:
-            grading = Grading(course, one, server, _aside, scope="public")
+        with worker_server(state) as server:
+            grading = Grading(course, one, server, aside, scope="public")
             chosen = grading.own()
             report = grading.grade(chosen)
             if report.status != "passed":
-                _say(_show(state, grading, report, chosen))
-                _aside("The experiment runs once the public checks pass.")
+                say(_show(state, grading, report, chosen))
+                aside("The experiment runs once the public checks pass.")
                 return 1
     ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
     began = time.time()
-    code = run_experiment(course, one, name, chosen, quick=quick, mine=mine, ask=ask, say=_say)
+    code = run_experiment(course, one, name, chosen, quick=quick, mine=mine, ask=ask, say=say)
     if code == 0 and chosen is not None and one.milestones:
         _judge_run(course, one, name, chosen, began)
     return code
@@ -493,7 +423,7 @@ def _judge_run(course: Course, exercise: Exercise, name: str | None, chosen: Cho
     runs = course.root / RUNS / exercise.name
     trained = [path for path in runs.rglob(milestone.WEIGHTS) if path.stat().st_mtime >= began]
     with Server() as server:
-        grading = Grading(course, exercise, server, _aside)
+        grading = Grading(course, exercise, server, aside)
         said: list[str] = []
         if trained and milestone.rule_with(exercise, "checkpoint"):
             folder = max(trained, key=lambda path: path.stat().st_mtime).parent
@@ -503,14 +433,14 @@ def _judge_run(course: Course, exercise: Exercise, name: str | None, chosen: Cho
                 exercise, lambda file: grading.grade(named_file(file)), runs / FROM_MEMORY, grading.progress
             )
     for line in said:
-        _say(line)
+        say(line)
 
 
 def _ask(question: str) -> str:
     from grader.shell import screen
 
     for line in screen.wrapped(question, ""):
-        _say(line)
+        say(line)
     return click.prompt("Your guess (Enter skips)", default="", show_default=False)
 
 
@@ -525,7 +455,7 @@ def doctor() -> int:
     """
     from grader.verbs.doctor import doctor as examine
 
-    return examine(_say)
+    return examine(say)
 
 
 # ---------------------------------------------------------------- for authors
@@ -543,7 +473,7 @@ def build(only_check: bool) -> int:
     """
     from grader.verbs.build import build as print_course
 
-    return print_course(_find_course(), check=only_check, say=_say)
+    return print_course(the_course(), check=only_check, say=say)
 
 
 @grader.command()
@@ -559,7 +489,7 @@ def verify(exercises: tuple[str, ...], full: bool) -> int:
     """
     from grader.verbs.verify import verify as prove
 
-    return prove(_find_course(), list(exercises), full=full, say=_say)
+    return prove(the_course(), list(exercises), full=full, say=say)
 
 
 @grader.command()
@@ -574,6 +504,11 @@ def new(name: str) -> int:
     """
     from grader.verbs.new import new as begin
 
-    for line in begin(_find_course(), name):
-        _say(line)
+    for line in begin(the_course(), name):
+        say(line)
     return 0
+
+
+# ---------------------------------------------------------------- for instructors
+
+instructors.add_to(grader)

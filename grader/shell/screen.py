@@ -138,6 +138,11 @@ def one_step(report: Report, exercise: Exercise, step: Step, *, following: str =
     return "\n".join(out)
 
 
+def of_checks(step: Step, checks: Sequence[CheckResult]) -> str:
+    """Some of a step's checks with all that is to be said of each, without colour."""
+    return "\n".join(_in_full(step, checks, Ink(False), everything=True))
+
+
 def header(report: Report, ink: Ink) -> str:
     """One line: the exercise, its points, the time."""
     words = {"broken": "cannot be graded as it is", "not_started": "not started"}

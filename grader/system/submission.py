@@ -53,11 +53,18 @@ def parse_submission(name: str, data: bytes) -> Submission:
     return Submission(name, (Cell(text),))
 
 
+def of_notebook(name: str, data: object) -> Submission:
+    """The same from a notebook's parsed JSON."""
+    try:
+        return Submission(name, tuple(cells_of(data)))
+    except ValueError as error:
+        return Submission(name, (), f"The notebook cannot be read. {error}")
+
+
 def _notebook(name: str, text: str) -> Submission:
     try:
-        return Submission(name, tuple(cells_of(json.loads(text))))
-    except ValueError as error:  # json.JSONDecodeError is one
-        said = f"It is not JSON ({error})." if isinstance(error, json.JSONDecodeError) else str(error)
-        return Submission(name, (), f"The notebook cannot be read. {said}")
+        return of_notebook(name, json.loads(text))
+    except ValueError as error:
+        return Submission(name, (), f"The notebook cannot be read. It is not JSON ({error}).")
     except RecursionError:
         return Submission(name, (), "The notebook cannot be read. It is nested too deep.")

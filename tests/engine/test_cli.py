@@ -294,7 +294,7 @@ def without_landlock(monkeypatch):
         with Server(without=frozenset({"landlock"})) as server:
             yield server
 
-    monkeypatch.setattr(commands, "_server", server)
+    monkeypatch.setattr(commands, "worker_server", server)
 
 
 def test_require_refuses_where_a_layer_is_missing(toy, command, without_landlock):

@@ -1,0 +1,115 @@
+"""Grading for nbgrader: one submission at a time, in the course that holds the checks, with a record of every verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.logic.rebuild import pieces_of
+from grader.logic.table import json_lines, read_json_lines
+from grader.logic.words import Idea
+from grader.model.errors import UsageError
+from grader.model.types import Entry, Exercise, Report, Scope, Submission
+from grader.system.course import Course, write_atomically
+from grader.system.host import Server
+from grader.system.launch import packages_for
+from grader.system.submission import MAX_BYTES
+from grader.verbs.grading import Plan, make_plan, refresh_cache
+
+RECORDS = "records"
+# What a notebook in nbgrader's folder ``autograded`` carries once it was graded to the end.
+STAMP = "graded"
+
+
+class Autograder:
+    """The exercises of one course, graded in this process as often as asked; submissions run in the worker."""
+
+    def __init__(self, course: Course) -> None:
+        self.course = course
+        self._server: Server | None = None
+        self._plans: dict[tuple[str, Scope], Plan] = {}
+
+    def exercise(self, unit: str) -> Exercise:
+        """The exercise that an assignment is named after; UsageError for others."""
+        return self.course.find(unit)
+
+    def plan(self, exercise: Exercise, scope: Scope = "all") -> Plan:
+        """How it is graded; what wrong ideas answer is recorded first where that was not done yet."""
+        key = (exercise.name, scope)
+        if key not in self._plans:
+            if scope == "all" and not self.course.has_solution(exercise):
+                raise UsageError(
+                    f"{self.course.root} has no hidden checks of {exercise.name}.",
+                    "Grade from a clone that holds solutions/, not from a student kit.",
+                )
+            if self.course.has_solution(exercise):
+                refresh_cache(self.course, exercise, self.server(exercise))
+            self._plans[key] = make_plan(self.course, exercise, scope=scope)
+        return self._plans[key]
+
+    def server(self, exercise: Exercise) -> Server:
+        """The warm process in which submissions run."""
+        if self._server is None:
+            self._server = Server(packages_for(exercise.framework)).start()
+        return self._server
+
+    def grade(self, exercise: Exercise, submission: Submission, scope: Scope = "all") -> Report:
+        """The report on one submission."""
+        plan = self.plan(exercise, scope)
+        return plan.run(self.server(exercise), lambda session: session.grade(submission))
+
+    def ideas(self, exercise: Exercise, scope: Scope = "all") -> Mapping[str, Idea]:
+        """What is said of each wrong idea, by name."""
+        return self.plan(exercise, scope).texts.ideas
+
+    def close(self) -> None:
+        """Let the worker go."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """What was found in every submission, kept beside the course's other folders: instructors read it, students never.
+
+    nbgrader copies nothing from there, so a record may hold what feedback leaves out.
+    """
+
+    root: Path
+
+    def path(self, unit: str, student: str) -> Path:
+        """Where the record of one student's work lies."""
+        return self.root / RECORDS / unit / f"{student}.json"
+
+    def write(self, unit: str, entry: Entry) -> None:
+        """Keep an entry, readable by its owner and group only."""
+        path = self.path(unit, entry.student)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            path.parent.parent.chmod(0o770)
+        write_atomically(path, json_lines([entry]))
+
+    def read(self, unit: str, student: str) -> Entry | None:
+        """The last entry, or None where there is none that can be read."""
+        try:
+            return read_json_lines(self.path(unit, student).read_text(encoding="utf-8"))[0]
+        except (OSError, ValueError, IndexError):
+            return None
+
+
+def resembling(folder: Path, unit: str, name: str = "*.ipynb") -> list[Path]:
+    """The notebooks in a folder that were made from an assignment's, by the names of their cells and what they call."""
+    found = []
+    for path in sorted(folder.glob(glob.escape(name) if name != "*.ipynb" else name)):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            if not path.is_symlink() and path.stat().st_size <= MAX_BYTES:
+                pieces = pieces_of(json.loads(path.read_text("utf-8-sig")))
+                called = f'check("{unit}"'
+                if any(piece.claim.startswith(f"{unit}-") or called in piece.source for piece in pieces):
+                    found.append(path)
+    return found

@@ -1,0 +1,198 @@
+"""An nbgrader course of this course's exercises: configuration, source notebooks and header, none of which holds a hidden check."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grader.logic.hints import without_hints
+from grader.logic.nbgrader_source import Worth, header_notebook, source_notebook
+from grader.logic.notebook import dump
+from grader.model.errors import UsageError
+from grader.model.types import Exercise
+from grader.system.course import Course, write_atomically
+from grader.system.host import Server
+from grader.system.launch import packages_for
+from grader.verbs.build import backup_of
+from grader.verbs.grading import Sources, make_plan, refresh_cache
+
+CONFIG = "nbgrader_config.py"
+MANIFEST = ".grader-course.json"
+SOURCE = "source"
+HEADER = f"{SOURCE}/header.ipynb"
+COURSE_ID = re.compile(r"[A-Za-z0-9_-]+$")
+DEFAULT_ID = "transformers"
+BEGIN = "# ---- grading with the checks of “transformers from scratch”; written by `grader course`"
+END = "# ---- end of what `grader course` wrote; everything below is yours"
+Say = Callable[[str], Any]
+
+
+def make_course(
+    course: Course,
+    out: Path,
+    units: Sequence[Exercise] = (),
+    *,
+    course_id: str = DEFAULT_ID,
+    gradebook: str = "",
+    say: Say = print,
+) -> int:
+    """Write or renew the nbgrader course in ``out`` with these exercises (all of them where none is named); exit code 0.
+
+    What was edited in ``out`` is kept beside under a name that says when, before anything is written over it; the
+    configuration is only added to. UsageError where there are no solutions here, or ``out`` is no folder.
+    """
+    if not course.solutions.is_dir():
+        raise UsageError("A student kit makes no nbgrader course.", "Use a clone that holds solutions/.")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file.", "Name a folder for the course; it is made where there is none.")
+    if not COURSE_ID.match(course_id):
+        raise UsageError(f"{course_id!r} is no course id.", "Use letters, digits, - and _.")
+    chosen = list(units) or course.found()
+    folder = _Folder(out, say)
+    folder.write(HEADER, dump(header_notebook(header_text())))
+    for exercise in chosen:
+        worth = worth_of(course, exercise)
+        sources = Sources(course, exercise)
+        book = source_notebook(without_hints(sources.text("task.md")), sources.solution, exercise, worth)
+        folder.write(f"{SOURCE}/{exercise.name}/{exercise.name}.ipynb", dump(book))
+    _configure(folder, course, course_id, gradebook)
+    folder.finish()
+    names = ", ".join(exercise.name for exercise in chosen)
+    say(f"{out} is an nbgrader course with {names}.")
+    first = chosen[0].name
+    say(f"next: cd {out}; nbgrader generate_assignment {first}; nbgrader release_assignment {first}")
+    return 0
+
+
+def worth_of(course: Course, exercise: Exercise) -> Worth:
+    """Number and points of the checks, by step and hidden or not; what wrong ideas answer is recorded on the way."""
+    with Server(packages_for(exercise.framework)) as server:
+        refresh_cache(course, exercise, server)
+        checks = make_plan(course, exercise).run(server, lambda session: list(session.checks))
+    worth: dict[tuple[str, bool], tuple[int, float]] = {}
+    for check in checks:
+        number, points = worth.get((check.step, check.hidden), (0, 0.0))
+        worth[check.step, check.hidden] = (number + 1, points + check.points)
+    return worth
+
+
+def header_text() -> str:
+    """What stands above every assignment."""
+    return """\
+**How to work on this.** Run the cells from the top: Shift + Enter runs one and goes to the next. Write your code in the \
+cells that say `# write your code here`; the cell below such a cell checks it. Cells that begin with `# grader: demo` are \
+for trying things and are not graded; all other code cells are, from top to bottom, and the last definition of a name counts.
+
+**Before you submit**, save, then press *Validate*: it runs the public checks. The hidden ones are run by your instructor, \
+with other inputs. Leave the locked cells where they are. What your code prints is not graded."""
+
+
+@dataclass
+class _Folder:
+    """The course's folder, and what was written there before: its checksums tell whether somebody edited it since."""
+
+    root: Path
+    say: Say
+    written: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            found = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+            self.written = {str(name): str(digest) for name, digest in found["written"].items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            self.written = {}
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file, a backup first where what is there was not written from here."""
+        path, data = self.root / name, text.encode()
+        now = path.read_bytes() if path.is_file() else None
+        if now != data:
+            if now is not None and self.written.get(name) != _sum(now):
+                self.keep(path, now)
+            write_atomically(path, data)
+            self.say(f"wrote {name}")
+        self.written[name] = _sum(data)
+
+    def keep(self, path: Path, content: bytes) -> None:
+        """Keep a file that is going to change."""
+        backup = backup_of(path)
+        write_atomically(backup, content)
+        self.say(f"kept your {path.relative_to(self.root).as_posix()} as {backup.name}")
+
+    def finish(self) -> None:
+        """Remember what was written."""
+        write_atomically(self.root / MANIFEST, json.dumps({"written": self.written}, indent=1) + "\n")
+
+
+def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) -> None:
+    """Write the configuration, or add to the one that is there; what this command wrote before is renewed in its place."""
+    path = folder.root / CONFIG
+    block = _block(course)
+    if not path.is_file():
+        write_atomically(path, _config(course_id, gradebook, block))
+        folder.say(f"wrote {CONFIG}")
+        return
+    old = path.read_text(encoding="utf-8")
+    ours = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    new = ours.sub(lambda match: block, old) if ours.search(old) else f"{old.rstrip()}\n\n{_GET}{block}\n"
+    if new != old:
+        folder.keep(path, old.encode())
+        write_atomically(path, new)
+        folder.say(f"added to your {CONFIG}: grading with the checks of this course")
+    if gradebook and gradebook not in new:
+        folder.say(
+            f"{CONFIG} was there already, so --gradebook is not in it: set c.CourseDirectory.db_url there yourself"
+        )
+
+
+_GET = "c = get_config()  # noqa: F821\n"
+
+
+def _block(course: Course) -> str:
+    lines = [
+        BEGIN,
+        "from grader.shell.in_nbgrader import configure  # noqa: E402",
+        "",
+        f"configure(c, kit={str(course.root.resolve())!r})",
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def _config(course_id: str, gradebook: str, block: str) -> str:
+    url = f"c.CourseDirectory.db_url = {gradebook!r}" if gradebook else _NO_URL
+    return f'''\
+"""nbgrader's configuration of this course. It is yours to edit: `grader course` renews its own lines and no others."""
+
+import os
+
+{_GET}
+c.CourseDirectory.course_id = {course_id!r}
+c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
+{url}
+
+{block}
+
+# What students read of hidden checks: "nothing", "count", "idea" (the default) or "message".
+# c.GradeWithChecks.hidden_feedback = "idea"
+
+# Late work, nbgrader's own way: "none", "zero", or a plug-in class of yours.
+# c.LateSubmissionPlugin.penalty_method = "zero"
+
+# Where releasing and collecting go through a shared folder.
+# c.Exchange.root = "/usr/local/share/nbgrader/exchange"
+'''
+
+
+_NO_URL = """\
+# The gradebook is gradebook.db beside this file. On a server (make setup EXTRAS=postgres):
+# c.CourseDirectory.db_url = "postgresql+psycopg://user:password@host/gradebook\""""
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,119 @@
+"""Finishing what an interrupted `nbgrader autograde` left half done, and grading a class again: whose mark moved, and why.
+
+nbgrader skips every student who has a folder under ``autograded/``, however far it got before it was killed, and leaves
+the marks that were there. Here a submission counts as graded when its notebook carries our stamp, which is written last,
+and its record holds the marks that the gradebook has.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grader.logic.feedback import moved
+from grader.model.errors import UsageError
+from grader.verbs.autograde import STAMP, Records
+from grader.verbs.nbcourse import CONFIG
+
+SUBMITTED = "submitted"
+AUTOGRADED = "autograded"
+Say = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A submission without a whole verdict, and why; ``gradable``: whether nbgrader would find anything to grade."""
+
+    student: str
+    why: str
+    gradable: bool = True
+
+
+def regrade(
+    root: Path, units: tuple[str, ...] = (), *, everything: bool = False, only_list: bool = False, say: Say = print
+) -> int:
+    """Grade what is not graded yet or was left half done in nbgrader's course ``root``; with ``everything`` all of it.
+
+    Says whose mark moved. Exit code 0 when every submission has its verdict afterwards, else 1. ``only_list``: change
+    nothing. UsageError where ``root`` is no nbgrader course or has no such assignment.
+    """
+    if not (root / CONFIG).is_file():
+        raise UsageError(f"{root} is no nbgrader course: there is no {CONFIG} in it.", "`grader course DIR` makes one.")
+    known = sorted(path.name for path in (root / "source").glob("*") if path.is_dir())
+    for unit in units:
+        if unit not in known:
+            raise UsageError(f"{root} has no assignment {unit!r}.", f"There is: {', '.join(known) or 'none yet'}.")
+    left = 0
+    for unit in units or known:
+        left += _one_unit(root, unit, everything, only_list, say)
+    return 1 if left else 0
+
+
+def unfinished(root: Path, unit: str) -> Iterator[Unfinished]:
+    """The students whose submission of an assignment has no whole verdict."""
+    records = Records(root)
+    for folder in sorted(path for path in (root / SUBMITTED).glob(f"*/{unit}") if path.is_dir()):
+        student = folder.parent.name
+        done = root / AUTOGRADED / student / unit / f"{unit}.ipynb"
+        if not any(folder.glob("*.ipynb")):
+            yield Unfinished(student, "no notebook was handed in, so nbgrader passes it over", gradable=False)
+        elif not done.parent.exists():
+            yield Unfinished(student, "not graded yet")
+        elif not _is_stamped(done):
+            yield Unfinished(student, "grading it was interrupted")
+        elif records.read(unit, student) is None:
+            yield Unfinished(student, "there is no record of what was found in it")
+
+
+def _is_stamped(notebook: Path) -> bool:
+    try:
+        return STAMP in json.loads(notebook.read_text(encoding="utf-8"))["metadata"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say) -> int:
+    found = list(unfinished(root, unit))
+    for one in found:
+        say(f"{unit}   {one.student}: {one.why}")
+    if only_list:
+        return len(found)
+    todo = [one.student for one in found if one.gradable]
+    if todo or everything:
+        records = Records(root)
+        students = sorted(path.parent.name for path in (root / SUBMITTED).glob(f"*/{unit}"))
+        before = {student: records.read(unit, student) for student in students}
+        for student in todo:
+            shutil.rmtree(root / AUTOGRADED / student / unit, onerror=_make_writable)
+        _nbgrader(root, unit, everything)
+        for student in students:
+            after = records.read(unit, student)
+            if after is not None and (said := moved(before[student], after)):
+                say(f"{unit}   {student}: {said}")
+        found = list(unfinished(root, unit))
+    left = [one for one in found if one.gradable]
+    whole = len(list((root / SUBMITTED).glob(f"*/{unit}"))) - len(found)
+    say(f"{unit}   {whole} submissions have their verdict" + (f", {len(found)} have none" if found else ""))
+    if left:
+        say(f"{unit}   nbgrader could not grade {', '.join(one.student for one in left)}: its log says why")
+    return len(found)
+
+
+def _nbgrader(root: Path, unit: str, everything: bool) -> None:
+    command = [sys.executable, "-m", "nbgrader", "autograde", unit, *(["--force"] if everything else [])]
+    subprocess.run(command, cwd=root, check=False)
+
+
+def _make_writable(function: Callable[[str], Any], path: str, problem: Any) -> None:
+    """nbgrader leaves graded files read-only."""
+    import os
+
+    if os.path.exists(path):
+        os.chmod(path, 0o700)
+        function(path)
