@@ -182,15 +182,29 @@ class Classroom:
             book["cells"][code[0]]["source"] += "\n\n" + source
             return self._student(f"hostile_{name}", "hostile", book)
 
-        yield stub_with("patches_pytest", "import sys\nsys.modules['pytest'] = None\nimport numpy\nnumpy.allclose = lambda *a, **k: True")
-        yield stub_with("patches_ipython", "get_ipython = lambda: None\nclass G:\n    def __getattr__(self, n): return 30.0\nget_ipython().user_ns = G()")
-        yield stub_with("patches_nbgrader", "try:\n    import nbgrader.utils\n    nbgrader.utils.determine_grade = lambda *a: (1.0, 1.0)\nexcept BaseException:\n    pass")
+        yield stub_with(
+            "patches_pytest",
+            "import sys\nsys.modules['pytest'] = None\nimport numpy\nnumpy.allclose = lambda *a, **k: True",
+        )
+        yield stub_with(
+            "patches_ipython",
+            "get_ipython = lambda: None\nclass G:\n    def __getattr__(self, n): return 30.0\nget_ipython().user_ns = G()",
+        )
+        yield stub_with(
+            "patches_nbgrader",
+            "try:\n    import nbgrader.utils\n    nbgrader.utils.determine_grade = lambda *a: (1.0, 1.0)\nexcept BaseException:\n    pass",
+        )
         yield stub_with("prints_scores", "print('2.5')\n2.5")
         book = copy.deepcopy(self.release)
         for cell in book["cells"]:
             if cell["cell_type"] == "code":
                 cell["outputs"] = [
-                    {"output_type": "execute_result", "data": {"text/plain": "2.5"}, "metadata": {}, "execution_count": 1}
+                    {
+                        "output_type": "execute_result",
+                        "data": {"text/plain": "2.5"},
+                        "metadata": {},
+                        "execution_count": 1,
+                    }
                 ]
         yield self._student("hostile_stored_outputs", "stub", book)
         script = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

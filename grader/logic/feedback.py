@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from grader.logic.words import Idea, begun_small, lines
@@ -44,31 +45,48 @@ def _idea(idea: Idea) -> str:
     return lines(("looks like", says), *([("think", idea.hint)] if idea.hint else []))
 
 
-def moved(before: Entry | None, after: Entry) -> str:
-    """How a student's points moved between two gradings, and why, in one sentence; empty where they did not."""
-    if before is None or before.report.score == after.report.score:
+@dataclass(frozen=True)
+class Graded:
+    """What came of a submission: its report, and the marks that went into the gradebook by grade cell."""
+
+    entry: Entry
+    marks: dict[str, float]
+
+    @property
+    def points(self) -> float:
+        """All marks together."""
+        return round(sum(self.marks.values()), 6)
+
+
+def moved(before: Graded | None, after: Graded, *, name_hidden: bool = True) -> str:
+    """How a student's points moved between two gradings, and why, in one sentence; empty where they did not.
+
+    Without ``name_hidden`` hidden checks are only counted by their step, for logs that travel.
+    """
+    if before is None or before.points == after.points:
         return ""
-    why = _reasons(before, after) or ["no check says why"]
-    return f"{after.report.score:g} points, before {before.report.score:g}: {'; '.join(why)}."
+    why = _reasons(before.entry, after.entry, name_hidden) or ["no check says why"]
+    return f"{after.points:g} points, before {before.points:g}: {'; '.join(why)}."
 
 
-def _reasons(before: Entry, after: Entry) -> list[str]:
+def _reasons(before: Entry, after: Entry, name_hidden: bool) -> list[str]:
     reasons = [] if before.digest == after.digest else ["another file was handed in"]
     statuses = [entry.report.status.replace("_", " ") for entry in (before, after)]
     if statuses[0] != statuses[1] and "broken" in statuses:
         reasons.append(f"it was {statuses[0]} and is {statuses[1]}")
     old, new = ({(c.step, c.hidden, c.name): c for c in entry.report.checks} for entry in (before, after))
     for key in dict.fromkeys([*old, *new]):
-        step, _, name = key
+        step, hidden, name = key
+        name = f"“{name}”" if name_hidden or not hidden else "a hidden one"
         if key not in new:
-            reasons.append(f"{step}: the check “{name}” is gone, which had earned {old[key].earned:g}")
+            reasons.append(f"{step}: the check {name} is gone, which had earned {old[key].earned:g}")
         elif key not in old:
-            reasons.append(f"{step}: the check “{name}” is new, and {_became(new[key])}")
+            reasons.append(f"{step}: the check {name} is new, and {_became(new[key])}")
         elif old[key].outcome != new[key].outcome:
-            reasons.append(f"{step}: “{name}” {_was(old[key])} and {_became(new[key])}")
+            reasons.append(f"{step}: {name} {_was(old[key])} and {_became(new[key])}")
         elif old[key].points != new[key].points:
-            reasons.append(f"{step}: “{name}” is worth {new[key].points:g} and was worth {old[key].points:g}")
-    return reasons
+            reasons.append(f"{step}: {name} is worth {new[key].points:g} and was worth {old[key].points:g}")
+    return list(dict.fromkeys(reasons))
 
 
 def _was(check: CheckResult) -> str:

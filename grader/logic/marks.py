@@ -59,7 +59,20 @@ def marks_of(report: Report, maxima: Mapping[str, float], exercise: Exercise) ->
         if most and not points:
             raise CannotMark(f"No check was run for the grade cell {name}, which is worth {most:g} points.")
         mark = float(earned) if points == most else most * earned / points if points else 0.0
-        if not math.isfinite(mark) or not -1e-9 <= mark <= most + 1e-9:
-            raise CannotMark(f"The mark for {name} would be {mark!r}, which is not within 0 and {most:g}.")
-        marks[name] = min(max(round(mark, 6), 0.0), most)
+        marks[name] = min(round(mark, 6), most)
+    demand_marks(marks, maxima)
     return marks
+
+
+def demand_marks(marks: Mapping[str, object], maxima: Mapping[str, float]) -> None:
+    """`CannotMark` unless there is exactly one mark for each grade cell: a plain float from 0 to the cell's maximum.
+
+    nbgrader takes everything else, an empty output, NaN, a negative number or numpy's, for full marks.
+    """
+    for name in maxima.keys() ^ marks.keys():
+        raise CannotMark(f"There is {'no mark' if name in maxima else 'a mark, but no cell,'} for {name}.")
+    for name, mark in marks.items():
+        if type(mark) is not float:
+            raise CannotMark(f"The mark for {name} is {mark!r} of type {type(mark).__name__}, not a plain float.")
+        if not math.isfinite(mark) or not 0 <= mark <= maxima[name]:
+            raise CannotMark(f"The mark for {name} is {mark!r}, which is not from 0 to {maxima[name]:g}.")

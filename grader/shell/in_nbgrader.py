@@ -13,8 +13,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,27 +96,27 @@ def _autograder(kit: str) -> Autograder:
     return _autograders[kit]
 
 
-class _InCourse(NbGraderPreprocessor):
-    """A preprocessor of `nbgrader autograde`, which knows the course's folder and gradebook."""
+def _open_gradebook(coursedir: Any) -> Gradebook:
+    return Gradebook(coursedir.db_url, coursedir.course_id)
 
-    @property
-    def _coursedir(self) -> Any:
-        return self.parent.parent.coursedir
 
-    @contextmanager
-    def _gradebook(self) -> Iterator[Gradebook]:
-        with Gradebook(self._coursedir.db_url, self._coursedir.course_id) as book:
-            yield book
-
-    def _known(self, resources: Any) -> list[KnownCell]:
-        """The notebook's cells as they were released; empty where it is no exercise of this course."""
-        with self._gradebook() as book:
-            cells = book.cells(resources["nbgrader"]["assignment"], resources["nbgrader"]["notebook"])
-        return cells if any(_of_this_course(cell) for cell in cells) else []
+def _released(coursedir: Any, resources: Any) -> list[KnownCell]:
+    """A notebook's cells as they were released; empty where it is no exercise of this course."""
+    with _open_gradebook(coursedir) as book:
+        cells = book.cells(resources["nbgrader"]["assignment"], resources["nbgrader"]["notebook"])
+    return cells if any(map(_of_this_course, cells)) else []
 
 
 def _of_this_course(cell: KnownCell) -> bool:
     return cell.grade and bool(marks.exercise_of(cell.name)) and cell.source.startswith(f"# {CHECK}")
+
+
+class _InCourse(NbGraderPreprocessor):
+    """A preprocessor of `nbgrader autograde`: its parent is the exporter, whose parent is the converter."""
+
+    @property
+    def _coursedir(self) -> Any:
+        return self.parent.parent.coursedir
 
 
 # ---------------------------------------------------------------- reading what was handed in
@@ -147,7 +146,8 @@ class ForgivingExporter(NotebookExporter):
 
     def from_filename(self, filename: str, resources: Any = None, **more: Any) -> Any:
         """As in nbconvert, but that of what was handed in nothing counts but the text, the type and the claims of cells."""
-        if not getattr(self.parent, "_sanitizing", True):  # our own, on its way to be graded
+        ours = self.parent._sanitizing and _released(self.parent.coursedir, resources)
+        if not ours:  # another course's, or what was rebuilt and is on its way to be graded
             return super().from_filename(filename, resources, **more)
         path, self.note = _taken(Path(filename))
         self.handed = read_submission(path) if path else Submission(Path(filename).name, (), self.note)
@@ -184,10 +184,10 @@ class RebuildCells(_InCourse):
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """The notebook that was released with the student's cells in it."""
         about = resources["nbgrader"]
-        known = self._known(resources)
+        known = _released(self._coursedir, resources)
         if not known:
             return nb, resources
-        with self._gradebook() as book:
+        with _open_gradebook(self._coursedir) as book:
             book.reset(about["student"], about["assignment"], about["notebook"])
         handed: Submission = self.parent.handed
         made = rebuilt(pieces_of(nb), known, handed.problem or "")
@@ -216,7 +216,7 @@ class GradeWithChecks(_InCourse):
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """The notebook with a mark and its reasons in each grade cell; raises, with the reason, rather than guess one."""
-        known = self._known(resources)
+        known = _released(self._coursedir, resources)
         if not known:
             return Execute(parent=self.parent).preprocess(nb, resources)
         about = resources["nbgrader"]
@@ -233,22 +233,24 @@ class GradeWithChecks(_InCourse):
             raise CannotMark(f"This notebook lacks the grade cells {', '.join(maxima.keys() - cells.keys())}.")
         report = graders.grade(exercise, self.parent.handed)
         earned = marks.marks_of(report, maxima, exercise)
+        marks.demand_marks(earned, maxima)
         texts = feedback_texts(report, exercise, graders, self.hidden_feedback)
         for name, mark in earned.items():
             cells[name].outputs = [*([_printed(texts[name])] if texts[name] else []), _result(mark)]
-        self._keep(report, about)
+        self._keep(report, earned, about)
         nb.metadata[STAMP] = {"score": sum(earned.values()), "seed": report.seed, "status": report.status}
         resources["marks"] = earned
         return nb, resources
 
-    def _keep(self, report: Report, about: Mapping[str, str]) -> None:
+    def _keep(self, report: Report, earned: dict[str, float], about: Mapping[str, str]) -> None:
         """Write the record; say whose mark moved since the last one, and why."""
         student, unit = about["student"], about["assignment"]
         entry = Entry(student, self.parent.handed.name, self.parent.note, self.parent.digest, report)
+        after = feedback.Graded(entry, earned)
         records = Records(Path(self._coursedir.root))
         before = records.read(unit, student)
-        records.write(unit, entry)
-        if said := feedback.moved(before, entry):
+        records.write(unit, after)
+        if said := feedback.moved(before, after, name_hidden=False):
             self.log.warning("%s, %s: %s", student, unit, said)
 
 
@@ -260,7 +262,7 @@ class ConfirmMarks(_InCourse):
         wanted = resources.get("marks")
         if wanted is not None:
             about = resources["nbgrader"]
-            with self._gradebook() as book:
+            with _open_gradebook(self._coursedir) as book:
                 scores = book.scores(about["assignment"], about["notebook"]).get(about["student"], {})
                 found = {name: scores[name].auto for name in wanted if name in scores}
                 if found != wanted:
@@ -322,8 +324,9 @@ class ValidateWithChecks(NbGraderPreprocessor):
             if cell is None or all(check.outcome in ("passed", "skipped") for check in checks):
                 continue
             whole = report.status in ("broken", "not_started")
-            cell.outputs = [_error(f"{report.message if whole else screen.of_checks(step, checks)}\n\n{hidden}")]
-        if hasattr(self.parent, "stream"):
+            said = _wrapped(report.message) if whole else screen.of_checks(step, checks)
+            cell.outputs = [_error("\n\n".join(filter(None, [said, hidden])))]
+        if hidden and hasattr(self.parent, "stream"):
             self.parent.stream.write(f"{hidden}\n")
         return nb, resources
 
@@ -350,7 +353,12 @@ def _not_run(nb: Any) -> str:
     found = [COUNTED.search(cell.source) for cell in nb.cells if _is_grade(cell)]
     number = sum(int(match[1]) for match in found if match)
     points = sum(float(match[2]) for match in found if match)
-    return f"Public checks only: {number} hidden checks, {points:g} points, are run by your instructor and were not run here."
+    if not number:
+        return ""
+    said = (
+        f"Only public checks were run. {number} hidden checks, {points:g} points, were not: your instructor runs them."
+    )
+    return "\n".join(screen.wrapped(said, "  "))
 
 
 # ---------------------------------------------------------------- cells

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from grader.shell.shared import exercises_argument, plain, say, the_course
+from grader.model.errors import UsageError
+from grader.shell.shared import exercise_argument, exercises_argument, plain, say, the_course
+
+if TYPE_CHECKING:
+    from grader.model.types import Entry
 
 FOLDER = click.Path(path_type=Path)
 
 
 def add_to(group: click.Group) -> None:
     """Make the commands known to the command line."""
-    for command in (course, regrade):
+    for command in (course, regrade, release, batch, export):
         group.add_command(command)
 
 
@@ -61,3 +67,232 @@ def regrade(folder: Path, units: tuple[str, ...], everything: bool, only_list: b
     from grader.verbs.regrade import regrade as grade_again
 
     return grade_again(Path(os.path.abspath(folder)), units, everything=everything, only_list=only_list, say=say)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@plain
+def release(folder: Path) -> int:
+    """The student kit, in a new or empty folder: no solutions, no hidden checks.
+
+    Called again on an earlier kit it renews it, and keeps what was edited there.
+
+    \b
+    Example:
+      grader release ~/teaching/student-kit
+    """
+    from grader.verbs.release import release as write_kit
+
+    return write_kit(the_course(), folder, say=say)
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@exercises_argument
+@click.option("--out", metavar="DIR", type=FOLDER, help="Where the table goes.  [default: DIR-graded beside DIR]")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes on this computer; else one a core.")
+@click.option("--cluster", metavar="ADDRESS", help="Run the submissions on this Dask scheduler's workers.")
+@click.option("--take", metavar="STUDENT/EXERCISE=FILE", multiple=True, help="Which of several files is meant.")
+@click.option("--gradebook", metavar="URL", help="Enter the marks into this nbgrader gradebook, too.")
+@click.option(
+    "--course-id", metavar="NAME", default="transformers", show_default=True, help="The gradebook's course id."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", help="Draw other inputs than the published.")
+@plain
+def batch(
+    folder: Path,
+    exercises: tuple[str, ...],
+    out: Path | None,
+    workers: int | None,
+    cluster: str | None,
+    take: tuple[str, ...],
+    gradebook: str | None,
+    course_id: str,
+    seed: int | None,
+) -> int:
+    """Grade a folder of submissions into one table: CSV, JSON lines and a page.
+
+    DIR is nbgrader's course, a zip or folder from Moodle or Canvas, clones from
+    GitHub Classroom, or loose files. What was graded is not graded again: after
+    Ctrl-C or a crash, the same command goes on.
+
+    \b
+    Example:
+      grader batch ~/Downloads/submissions.zip attention
+      grader batch ~/teaching/transformers --workers 2
+    """
+    if workers and cluster:
+        raise UsageError("--workers and --cluster name two places to grade at.", "Give one of them.")
+    from contextlib import ExitStack
+
+    from grader.verbs.batch import batch as grade_class
+
+    here = the_course()
+    chosen = [here.find(name) for name in exercises]
+    folder = Path(os.path.abspath(folder))
+    with ExitStack() as stack:
+        book = None
+        if gradebook:
+            from grader.system.gradebook import Gradebook
+
+            book = stack.enter_context(Gradebook(gradebook, course_id))
+        return grade_class(
+            here,
+            folder,
+            out or folder.with_name(f"{folder.stem}-graded"),
+            exercises=chosen,
+            workers=workers,
+            cluster=cluster,
+            take=dict(map(_taken, take)),
+            gradebook=book,
+            seed=seed,
+            say=say,
+        )
+
+
+def _taken(text: str) -> tuple[tuple[str, str], str]:
+    whose, equals, file = text.partition("=")
+    student, slash, exercise = whose.rpartition("/")
+    if not (equals and slash and file):
+        raise UsageError(f"--take {text} is not STUDENT/EXERCISE=FILE.", "As in --take ada/attention=ada/second.ipynb")
+    return (student, exercise), file
+
+
+# ---------------------------------------------------------------- exports
+
+
+@click.group()
+@plain
+def export() -> None:
+    """The course and its marks for other systems; docs/exports.md says what each was checked against."""
+
+
+@export.command()
+@exercise_argument
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--hidden", default="after_published", show_default=True, help="When students see tests of hidden checks."
+)
+@click.option("--tell", default="idea", show_default=True, help="What these say: nothing, count, idea or message.")
+@plain
+def gradescope(exercise: str, out: Path, hidden: str, tell: str) -> int:
+    """An autograder for Gradescope: OUT is a folder, or a zip by its name.
+
+    It holds the solution and the hidden checks: for the instructor alone.
+
+    \b
+    Example:
+      grader export gradescope attention autograder.zip
+    """
+    from grader.verbs.export import gradescope as write_autograder
+
+    here = the_course()
+    return _said(write_autograder(here, here.find(exercise), out, hidden, tell))  # type: ignore[arg-type]
+
+
+@export.command()
+@click.argument("kit", type=FOLDER)
+@exercises_argument
+@plain
+def github(kit: Path, exercises: tuple[str, ...]) -> int:
+    """A workflow for GitHub Classroom in a student kit: the public checks, with points.
+
+    \b
+    Example:
+      grader export github ~/teaching/student-kit attention bigram
+    """
+    from grader.verbs.export import github as write_workflow
+
+    return _said(write_workflow(the_course(), exercises, kit))
+
+
+@export.command()
+@click.argument("table", type=FOLDER)
+@click.argument("gradebook", type=FOLDER)
+@click.argument("column")
+@click.option("--out", metavar="FILE", type=FOLDER, help="Where the filled table goes.  [default: beside GRADEBOOK]")
+@plain
+def canvas(table: Path, gradebook: Path, column: str, out: Path | None) -> int:
+    """Fill COLUMN of a gradebook exported from Canvas with the marks of a batch.
+
+    TABLE is the marks.jsonl of `grader batch`, GRADEBOOK the CSV from Canvas.
+
+    \b
+    Example:
+      grader export canvas graded/marks.jsonl gradebook.csv "Attention (4711)"
+    """
+    from grader.logic.grade_tables import canvas as fill
+
+    return _filled(gradebook, out, lambda text: fill(_entries(table), text, column))
+
+
+@export.command()
+@click.argument("table", type=FOLDER)
+@click.argument("worksheet", type=FOLDER)
+@click.option("--exercise", default="", help="Whose marks, where TABLE has several exercises.")
+@click.option("--out", metavar="FILE", type=FOLDER, help="Where the filled table goes.  [default: beside WORKSHEET]")
+@plain
+def moodle(table: Path, worksheet: Path, exercise: str, out: Path | None) -> int:
+    """Fill Moodle's offline grading worksheet with the marks of a batch.
+
+    TABLE is the marks.jsonl of `grader batch`, WORKSHEET the CSV from Moodle.
+
+    \b
+    Example:
+      grader export moodle graded/marks.jsonl Grades-Attention.csv
+    """
+    from grader.logic.grade_tables import moodle as fill
+
+    return _filled(worksheet, out, lambda text: fill(_entries(table), text, exercise=exercise))
+
+
+@export.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@exercises_argument
+@plain
+def jplag(folder: Path, out: Path, exercises: tuple[str, ...]) -> int:
+    """The submissions in DIR as JPlag wants them, to be compared with one another.
+
+    \b
+    Example:
+      grader export jplag ~/teaching/transformers/submitted similar attention
+    """
+    from grader.system.inbox import look_through
+    from grader.verbs.export import jplag as write_set
+
+    here = the_course()
+    wanted = {here.find(name).name for name in exercises} or {exercise.name for exercise in here.found()}
+    handed = [one for one in look_through(folder, here.found()).handed if one.exercise in wanted]
+    return _said(write_set([(one.student, one.exercise, one.submission) for one in handed], out, here))
+
+
+def _said(lines: Iterable[str]) -> int:
+    for line in lines:
+        say(line)
+    return 0
+
+
+def _entries(table: Path) -> list[Entry]:
+    from grader.logic.table import read_json_lines
+
+    try:
+        return read_json_lines(table.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{table} is not the marks.jsonl of a batch: {error}", "`grader batch` writes it.") from error
+
+
+def _filled(source: Path, out: Path | None, fill: Callable[[str], tuple[str, list[str]]]) -> int:
+    """Fill a table that another system exported; the export itself is left as it is, and so is what lies at ``out``."""
+    from grader.system.course import write_atomically
+
+    out = out or source.with_name(f"{source.stem}-filled{source.suffix}")
+    if out.exists():
+        raise UsageError(f"{out} is there already.", "Name another file with --out, or move it away.")
+    try:
+        text = source.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{source} cannot be read: {error}", "Name the CSV that the other system exported.") from error
+    filled, words = fill(text)
+    write_atomically(out, filled.encode("utf-8"))
+    return _said([*words, f"wrote {out}"])

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.logic.feedback import Graded
 from grader.logic.rebuild import pieces_of
 from grader.logic.table import json_lines, read_json_lines
 from grader.logic.words import Idea
 from grader.model.errors import UsageError
-from grader.model.types import Entry, Exercise, Report, Scope, Submission
+from grader.model.types import Exercise, Report, Scope, Submission
 from grader.system.course import Course, write_atomically
 from grader.system.host import Server
 from grader.system.launch import packages_for
@@ -86,19 +87,21 @@ class Records:
         """Where the record of one student's work lies."""
         return self.root / RECORDS / unit / f"{student}.json"
 
-    def write(self, unit: str, entry: Entry) -> None:
-        """Keep an entry, readable by its owner and group only."""
-        path = self.path(unit, entry.student)
+    def write(self, unit: str, graded: Graded) -> None:
+        """Keep what came of a submission, readable by its owner and group only."""
+        path = self.path(unit, graded.entry.student)
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):
-            path.parent.parent.chmod(0o770)
-        write_atomically(path, json_lines([entry]))
+            (self.root / RECORDS).chmod(0o770)
+        write_atomically(path, json_lines([graded.entry]) + json.dumps(graded.marks) + "\n")
 
-    def read(self, unit: str, student: str) -> Entry | None:
-        """The last entry, or None where there is none that can be read."""
+    def read(self, unit: str, student: str) -> Graded | None:
+        """What was kept last, or None where there is nothing that can be read."""
         try:
-            return read_json_lines(self.path(unit, student).read_text(encoding="utf-8"))[0]
-        except (OSError, ValueError, IndexError):
+            entry, marks = self.path(unit, student).read_text(encoding="utf-8").splitlines()
+            found = {str(name): float(mark) for name, mark in json.loads(marks).items()}
+            return Graded(read_json_lines(f"{entry}\n")[0], found)
+        except (OSError, ValueError, TypeError, AttributeError, IndexError):
             return None
 
 
