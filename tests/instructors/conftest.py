@@ -31,6 +31,7 @@ class Taught:
     unit: str
     home: Path
     log: list[str] = field(default_factory=list)
+    autograded: Any = None
 
     def nbgrader(self, *words: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """Run one of nbgrader's commands in the course's folder."""
@@ -123,7 +124,7 @@ def toy(toy_taught: Taught, tmp_path: Path) -> Taught:
 def filled(toy: Taught) -> Callable[[str], dict[str, Any]]:
     """The toy's released notebook with a module's code in its cells."""
     from grader.system.course import Course
-    from tests.classroom import Classroom
+    from tests.instructors.classroom import Classroom
 
     course = Course(toy.kit)
     return Classroom(course, course.find(toy.unit), toy.release()).filled

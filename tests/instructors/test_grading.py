@@ -8,13 +8,13 @@ import signal
 
 import numpy as np
 import pytest
-from tests.instructors.conftest import in_process
 
 from grader.logic import marks
 from grader.shell import in_nbgrader
 from grader.system.course import Course
 from grader.system.gradebook import Gradebook
 from grader.verbs.grading import Sources
+from tests.instructors.conftest import in_process
 
 FULL = {
     "counter-shares-public": 1.0, "counter-shares-hidden": 2.0, "counter-counting-public": 1.0,

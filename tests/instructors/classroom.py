@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from grader.verbs.grading import Sources
 
 Notebook = dict[str, Any]
 EXERCISE = "attention"
+LINK = "$\\href{javascript:alert(1)}{x}$"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Student:
     timestamp: str = "2026-10-01 12:00:00.000000 UTC"
     idea: str = ""
     same_as: str = ""  # a damaged file that is worth as much as this student's
+
+    def called(self, name: str) -> Student:
+        """The same work under another name."""
+        return replace(self, name=name)
 
 
 class Classroom:
@@ -214,7 +219,7 @@ class Classroom:
                                  "attachments": {"a.svg": {"image/svg+xml": f"<svg>{script}</svg>"}}})  # fmt: skip
         book["cells"].insert(3, {"cell_type": "raw", "metadata": {"format": "text/html"}, "id": "x2", "source": script})
         book["cells"].insert(4, {"cell_type": "markdown", "metadata": {}, "id": "x3",
-                                 "source": "[click](javascript:document.title='owned') $\\href{javascript:alert(1)}{x}$ ```\n" + script})  # fmt: skip
+                                 "source": f"[click](javascript:document.title='owned') {LINK} ```\n{script}"})  # fmt: skip
         book["cells"].insert(5, {"cell_type": "code", "metadata": {}, "id": "x4", "execution_count": 1,
                                  "source": f"shown = {script!r}",
                                  "outputs": [{"output_type": "display_data", "data": {"text/html": script}, "metadata": {}}]})  # fmt: skip
@@ -228,6 +233,7 @@ def hand_in(students: list[Student], root: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / student.file).write_bytes(student.data)
         (folder / "timestamp.txt").write_text(student.timestamp, encoding="utf-8")
+        (folder / "submission_secret.txt").write_text(f"a secret of {student.name}'s", encoding="utf-8")
 
 
 def _bytes(book: Notebook) -> bytes:
