@@ -67,6 +67,8 @@ def doctor(say: Callable[[str], Any] = print) -> int:
 
 def examine() -> Iterator[Finding]:
     """Everything in turn; nothing is changed."""
+    from grader.verbs import doctor_nbgrader
+
     yield _python()
     yield from _packages()
     yield from _fence()
@@ -75,6 +77,7 @@ def examine() -> Iterator[Finding]:
     yield _terminal()
     yield _disk()
     yield _git()
+    yield from doctor_nbgrader.examine()
     yield _grading()
 
 
