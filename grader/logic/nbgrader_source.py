@@ -2,7 +2,9 @@
 
 Per step: its task, its code between solution markers, one grade cell for its public checks and one for its hidden ones.
 No cell holds a check's code: nbgrader keeps what is in hidden cells in the gradebook, in the graded notebook and in the
-feedback. Names of cells are those of `marks.cell_id` and never change.
+feedback. A hidden cell is a line of text and the number 0.0: should nbgrader ever run the notebook itself, because its
+configuration could not be read, say, it gives nothing for that, where it would give full marks for a comment alone.
+Names of cells are those of `marks.cell_id` and never change.
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def _public(cell: dict[str, Any], exercise: Exercise, step: Step, worth: Worth) 
 
 def _hidden(cell: dict[str, Any], exercise: Exercise, step: Step, worth: Worth) -> dict[str, Any]:
     said = _counted(*worth.get((step.name, True), (0, 0.0)), "hidden")
-    source = f"# {CHECK}\n# {said}, run by your instructor"
+    source = f"# {CHECK}\n# {said}, run by your instructor. Until then they count as\n0.0"
     return _grade_cell(
         cell, cell_id(exercise.name, step.name, HIDDEN), source, worth.get((step.name, True), (0, 0.0))[1]
     )

@@ -20,11 +20,13 @@ from grader.verbs.nbcourse import CONFIG
 ASK = """
 import json, logging
 from nbgrader.apps import NbGrader
+from nbgrader.coursedir import CourseDirectory
 from nbgrader.exchange.default.exchange import Exchange
 app = NbGrader()
 app.log.setLevel(logging.CRITICAL)
+app.raise_config_file_errors = True  # nbgrader's commands go on without a configuration that they cannot read
 app.load_config_file()
-course = app.coursedir
+course = CourseDirectory(config=app.config)
 print(json.dumps({"exchange": Exchange(config=app.config).root, "course": course.course_id, "url": course.db_url}))
 """
 

@@ -140,6 +140,27 @@ def test_a_gradebook_that_holds_something_else_afterwards_is_noticed(handed, mon
     assert set(autos(handed, "bob").values()) == {0.0}
 
 
+@pytest.mark.parametrize("change", ["raise ValueError('a typing error')", "c.Autograde = None"])
+def test_where_nbgrader_cannot_read_the_configuration_nobody_gets_a_point(handed, change):
+    """It goes on with its own rules then, in a kernel; better that right answers earn nothing than wrong ones something."""
+    with (handed.root / "nbgrader_config.py").open("a") as config:
+        config.write(f"\n{change}\n")
+
+    handed.nbgrader("autograde", "counter", "--CourseDirectory.course_id=transformers")
+
+    assert set(handed.totals().values()) <= {0.0}
+
+
+def test_without_the_courses_environment_nbgrader_stops_with_a_sentence(handed, tmp_path):
+    (tmp_path / "grader").mkdir()
+    (tmp_path / "grader" / "__init__.py").write_text("raise ImportError('No module named grader')")
+
+    done = handed.nbgrader("autograde", "counter", PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 1 and "nbgrader cannot load this course" in done.stderr
+    assert not (handed.root / "autograded").exists()
+
+
 # ---------------------------------------------------------------- what people entered
 
 

@@ -1,0 +1,54 @@
+"""What `grader doctor` says in a course's folder."""
+
+from __future__ import annotations
+
+
+def said(toy):
+    done = toy.grader("doctor", cwd=toy.root)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
+
+
+def with_exchange(toy, folder):
+    with (toy.root / "nbgrader_config.py").open("a") as config:
+        config.write(f"c.Exchange.root = {str(folder)!r}\n")
+
+
+def test_alembic_is_found_where_the_environment_is_not_switched_on(toy):
+    assert "and alembic, which it calls for the gradebook" in said(toy)
+
+
+def test_an_exchange_that_there_is_not_comes_with_the_command_that_makes_it(toy, tmp_path):
+    with_exchange(toy, tmp_path / "nowhere")
+
+    text = said(toy)
+
+    assert "is no folder: release, fetch, submit and collect need it" in text
+    assert "chmod ugo+rwx" in text
+
+
+def test_an_exchange_for_one_person_is_told_and_one_for_all_is_fine(toy, tmp_path):
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with_exchange(toy, folder)
+    alone = said(toy)
+    folder.chmod(0o777)
+
+    assert "students with accounts of their own cannot submit" in alone
+    assert "can be written to by everybody" in said(toy)
+
+
+def test_the_gradebook_is_named_and_a_missing_course_id_is_told(toy):
+    assert "gradebook.db, course transformers" in said(toy)
+    with (toy.root / "nbgrader_config.py").open("a") as config:
+        config.write("c.CourseDirectory.course_id = ''\n")
+
+    assert "no course id is set" in said(toy)
+
+
+def test_a_configuration_that_is_broken_is_told_with_its_error(toy):
+    with (toy.root / "nbgrader_config.py").open("a") as config:
+        config.write("raise ValueError('a typing error')\n")
+
+    assert "nbgrader_config.py cannot be read by nbgrader: ValueError: a typing error" in said(toy)
