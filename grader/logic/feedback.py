@@ -59,14 +59,24 @@ class Graded:
 
 
 def moved(before: Graded | None, after: Graded, *, name_hidden: bool = True) -> str:
-    """How a student's points moved between two gradings, and why, in one sentence; empty where they did not.
+    """How a student's points moved between two gradings, and why, in one sentence; empty where no mark did.
 
-    Without ``name_hidden`` hidden checks are only counted by their step, for logs that travel.
+    Marks that moved against each other leave the points as they were, and are told too. Without ``name_hidden`` hidden
+    checks are only counted by their step, for logs that travel.
     """
-    if before is None or before.points == after.points:
+    if before is None or before.marks == after.marks:
         return ""
     why = _reasons(before.entry, after.entry, name_hidden) or ["no check says why"]
-    return f"{after.points:g} points, before {before.points:g}: {'; '.join(why)}."
+    return f"{after.points:g} points, before {before.points:g}: {'; '.join([*_against(before, after), *why])}."
+
+
+def _against(before: Graded, after: Graded) -> list[str]:
+    """The cells whose marks moved, where all together are as many points as before."""
+    if before.points != after.points:
+        return []
+    names = dict.fromkeys([*before.marks, *after.marks])
+    pairs = [(name, before.marks.get(name, 0.0), after.marks.get(name, 0.0)) for name in names]
+    return [f"{name} has {new:g} and had {old:g}" for name, old, new in pairs if old != new]
 
 
 def _reasons(before: Entry, after: Entry, name_hidden: bool) -> list[str]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-_HARMLESS = frozenset(" ,.")
+import html
+
+from grader.logic.table import one_line
+
+_HARMLESS = frozenset(" ,")
+_MATH = frozenset("$\\")
+NO_SUCH = "&#65533;"  # stands for what no page can show: control characters, halves of characters
 
 
 def inert(text: str) -> str:
-    """The text on one line, for a place where Markdown or HTML is read: every sign but a few is written by its number."""
-    return _coded(" ".join(text.split()))
+    """The text on one line, for a place where Markdown or HTML is read: every sign but a few is written by its number.
+
+    Signs that begin formulas stand in elements of their own, across which MathJax does not read.
+    """
+    line = one_line(" ".join(text.split()))
+    return "".join(f"<span>{_coded(sign)}</span>" if sign in _MATH else _coded(sign) for sign in line)
 
 
 def as_text(text: str) -> str:
@@ -19,4 +29,9 @@ def as_text(text: str) -> str:
 
 
 def _coded(text: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in _HARMLESS else f"&#{ord(sign)};" for sign in text)
+    return "".join(sign if sign.isalnum() or sign in _HARMLESS else _numbered(sign) for sign in text)
+
+
+def _numbered(sign: str) -> str:
+    number = f"&#{ord(sign)};"
+    return number if html.unescape(number) == sign else NO_SUCH

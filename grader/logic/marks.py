@@ -11,6 +11,7 @@ from grader.model.types import CheckResult, Exercise, Report
 PUBLIC = "public"
 HIDDEN = "hidden"
 CODE = "code"
+ROUNDING = 1e-9  # of sums of points
 
 
 def cell_id(exercise: str, step: str, kind: str) -> str:
@@ -45,7 +46,8 @@ def marks_of(report: Report, maxima: Mapping[str, float], exercise: Exercise) ->
     ``maxima`` are the gradebook's. Where a cell's checks carry as many points as it was released with, its mark is what
     they earned; where checks were added, taken away or weighed anew since then, or some were skipped, it is their share
     of the maximum. `CannotMark` where nothing tells what a cell is worth: a cell that the exercise does not know, a
-    missing one, or one with points whose checks were all skipped or are gone.
+    missing one, one with points whose checks were all skipped or are gone, or checks that earned less than nothing or
+    more than they carry.
     """
     known = grade_cells(exercise)
     for name in known.keys() ^ maxima.keys():
@@ -58,6 +60,8 @@ def marks_of(report: Report, maxima: Mapping[str, float], exercise: Exercise) ->
         most = float(maxima[name])
         if most and not points:
             raise CannotMark(f"No check was run for the grade cell {name}, which is worth {most:g} points.")
+        if not 0 <= earned <= points + ROUNDING:  # NaN is not
+            raise CannotMark(f"The checks for {name} earned {earned!r} of {points:g} points.")
         mark = float(earned) if points == most else most * earned / points if points else 0.0
         marks[name] = min(round(mark, 6), most)
     demand_marks(marks, maxima)

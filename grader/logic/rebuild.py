@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grader.logic.inert import inert
+from grader.logic.notebook import code_of
 from grader.model.types import KnownCell
 
 SCHEMA = 3
@@ -54,38 +55,34 @@ def rebuilt(pieces: Sequence[Piece], known: Sequence[KnownCell], problem: str = 
     """The notebook that was released with the student's cells in it.
 
     ``known`` stand in the order in which they were released. Each locked cell is there exactly once, with the text that
-    was released; where it was missing it comes back after the one before it. What a student wrote into one stays, as a
-    cell of its own in front of it. Every other cell stays as it is, without outputs and metadata; the last of those that
-    claim a solution cell's name is that cell. ``problem``: why nothing could be read.
+    was released; where it was missing it comes back after the one before it, in front of the next that is known. What a
+    student wrote into one stays, as a cell of its own in front of it. Every other cell stays as it is, without outputs
+    and metadata; the last of those that claim a solution cell's name is that cell. An answer that a person grades comes
+    back as it was released where it is missing. ``problem``: why nothing could be read.
     """
     said = [problem] if problem else []
-    locked = {cell.name: cell for cell in known if cell.locked or cell.grade}
-    open_cells = {cell.name: cell for cell in known if not (cell.locked or cell.grade)}
+    locked = {cell.name: cell for cell in known if _is_locked(cell)}
+    open_cells = {cell.name: cell for cell in known if not _is_locked(cell)}
     places, kept = _places(pieces, locked, said)
     solutions = _last_claims(pieces, kept, open_cells, said)
-    out: list[dict[str, Any]] = []
-    missing = [name for name in locked if name not in places.values()]
+    there = {*places.values(), *solutions.values()}
+    missing = [cell.name for cell in known if (_is_locked(cell) or cell.grade) and cell.name not in there]
     if missing and not problem:
         said.append(f"Missing, and put back: {_listed(missing)}.")
-    waiting = list(locked)
-
-    def put_missing_before(name: str | None) -> None:
-        while waiting and waiting[0] != name:
-            if waiting[0] in missing:
-                out.append(_locked(locked[waiting[0]]))
-            waiting.pop(0)
-
+    first, after = _missing_after(known, there, set(missing))
+    out = [_released(cell) for cell in first]
+    waiting: list[KnownCell] = []
     for number, piece in enumerate(pieces):
+        name = places.get(number) or solutions.get(number, "")
+        if name:
+            out += map(_released, waiting)
+            waiting = after[name]
         if number in kept:
             solution = open_cells.get(solutions.get(number, ""))
             out.append(_cell(piece.kind, piece.source, _metadata(solution) if solution else {}))
         if number in places:
-            name = places[number]
-            if name in waiting:
-                put_missing_before(name)
-                waiting.pop(0)
-            out.append(_locked(locked[name]))
-    put_missing_before(None)
+            out.append(_released(locked[places[number]]))
+    out += map(_released, waiting)
     if said:
         out.insert(0, _cell("markdown", "\n".join(f"- {inert(line)}" for line in said), {OURS: True}))
     return Rebuilt({"cells": _numbered(out), "metadata": _kernel(), "nbformat": 4, "nbformat_minor": 5}, said)
@@ -95,7 +92,29 @@ def is_ours(cell: dict[str, Any]) -> bool:
     """Whether a rebuilt notebook's cell was written by the course and not by the student."""
     metadata = cell["metadata"]
     nbgrader = metadata.get("nbgrader", {})
-    return bool(metadata.get(OURS) or nbgrader.get("locked") or nbgrader.get("grade"))
+    return bool(
+        metadata.get(OURS) or nbgrader.get("locked") or (nbgrader.get("grade") and not nbgrader.get("solution"))
+    )
+
+
+def _is_locked(cell: KnownCell) -> bool:
+    """Whether students write nothing in it; what they write in a grade cell that is a solution cell too, people grade."""
+    return cell.locked or (cell.grade and not cell.solution)
+
+
+def _missing_after(
+    known: Sequence[KnownCell], there: set[str], missing: set[str]
+) -> tuple[list[KnownCell], dict[str, list[KnownCell]]]:
+    """The missing cells that were released before every cell that is there, and by each that is there those behind it."""
+    first: list[KnownCell] = []
+    after: dict[str, list[KnownCell]] = {}
+    group = first
+    for cell in known:
+        if cell.name in there:
+            group = after[cell.name] = []
+        elif cell.name in missing:
+            group.append(cell)
+    return first, after
 
 
 # ---------------------------------------------------------------- who is who
@@ -103,15 +122,19 @@ def is_ours(cell: dict[str, Any]) -> bool:
 
 def _places(pieces: Sequence[Piece], locked: dict[str, KnownCell], said: list[str]) -> tuple[dict[int, str], set[int]]:
     """Which piece stands where which locked cell belongs, and which pieces stay as the student's."""
-    texts = {_plain(cell.source).strip(): name for name, cell in locked.items()}
+    texts: dict[str, list[str]] = {}  # steps with as many hidden checks have the same text
+    for name, cell in locked.items():
+        texts.setdefault(_plain(cell.source).strip(), []).append(name)
+    claimed = {name for piece in pieces if (name := _rightly_claimed(piece, locked))}
     exact: dict[str, list[int]] = {}
     edited: dict[str, list[int]] = {}
     kept = set(range(len(pieces)))
     for number, piece in enumerate(pieces):
         name = piece.claim if piece.claim in locked else ""
-        same = texts.get(piece.source.strip(), "")
-        if same and (not name or _plain(locked[name].source).strip() != piece.source.strip()):
-            name = same  # its metadata is gone, or is another cell's
+        same = texts.get(piece.source.strip(), [])
+        if same and not _rightly_claimed(piece, locked):  # its metadata is gone, or is another cell's
+            name = next((one for one in same if one not in claimed), same[-1])
+            claimed.add(name)
         if name and piece.source.strip() == _plain(locked[name].source).strip():
             exact.setdefault(name, []).append(number)
             kept.discard(number)
@@ -132,14 +155,22 @@ def _places(pieces: Sequence[Piece], locked: dict[str, KnownCell], said: list[st
             said.append(
                 f"{name} is locked, and was changed; it is as it was released, and what you wrote stands above it."
             )
-            kept -= {number for number in changed if _is_part(pieces[number].source, cell.source)}
+            kept -= {number for number in changed if _is_part(pieces[number], cell)}
     return places, kept
 
 
-def _is_part(text: str, whole: str) -> bool:
-    """Whether a text is a piece that was split off a locked cell, with nothing in it that the student wrote."""
-    lines = {line.strip() for line in _plain(whole).split("\n")}
-    return all(line.strip() in lines for line in text.split("\n") if line.strip())
+def _rightly_claimed(piece: Piece, locked: dict[str, KnownCell]) -> str:
+    """The name that a piece claims where it has that cell's text, else an empty one."""
+    cell = locked.get(piece.claim)
+    return piece.claim if cell and _plain(cell.source).strip() == piece.source.strip() else ""
+
+
+def _is_part(piece: Piece, whole: KnownCell) -> bool:
+    """Whether a piece was split off a locked cell, with nothing in it that the student wrote."""
+    if piece.kind == "code" != whole.cell_type and code_of(piece.source).strip():
+        return False  # lines of a text that are code now, and count
+    lines = {line.strip() for line in _plain(whole.source).split("\n")}
+    return all(line.strip() in lines for line in piece.source.split("\n") if line.strip())
 
 
 def _last_claims(
@@ -167,7 +198,7 @@ def _last_claims(
 # ---------------------------------------------------------------- cells
 
 
-def _locked(cell: KnownCell) -> dict[str, Any]:
+def _released(cell: KnownCell) -> dict[str, Any]:
     return _cell(cell.cell_type, cell.source, _metadata(cell))
 
 

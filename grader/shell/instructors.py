@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,12 +126,14 @@ def batch(
         raise UsageError("--workers and --cluster name two places to grade at.", "Give one of them.")
     from contextlib import ExitStack
 
+    from grader.verbs.batch import bar
     from grader.verbs.batch import batch as grade_class
 
     here = the_course()
     chosen = [here.find(name) for name in exercises]
     folder = Path(os.path.abspath(folder))
     with ExitStack() as stack:
+        progress = stack.enter_context(bar(sys.stderr))
         book = None
         if gradebook:
             from grader.system.gradebook import Gradebook
@@ -147,6 +150,7 @@ def batch(
             gradebook=book,
             seed=seed,
             say=say,
+            progress=progress,
         )
 
 
@@ -164,7 +168,14 @@ def _taken(text: str) -> tuple[tuple[str, str], str]:
 @click.group()
 @plain
 def export() -> None:
-    """The course and its marks for other systems; docs/exports.md says what each was checked against."""
+    """The course and its marks for other systems.
+
+    docs/exports.md says what each was checked against.
+
+    \b
+    Example:
+      grader export gradescope attention autograder.zip
+    """
 
 
 @export.command()

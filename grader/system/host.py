@@ -216,7 +216,7 @@ class Worker:
             except TimeoutError:  # it does not read what it is asked
                 self._give_up("timeout", f"{seconds:g}")
             except OSError:
-                self._find_out()
+                pass  # it has gone; `collect` finds out, after what it had answered before
 
     def collect(self, call: Call) -> Outcome:
         """The answer to the oldest request that was sent and not collected yet, which was ``call``."""

@@ -19,7 +19,7 @@ from grader.system.course import Course, write_atomically
 from grader.system.host import Server
 from grader.system.launch import packages_for
 from grader.system.submission import MAX_BYTES
-from grader.verbs.grading import Plan, make_plan, refresh_cache
+from grader.verbs.grading import Plan, Sources, make_plan, refresh_cache
 
 RECORDS = "records"
 # What a notebook in nbgrader's folder ``autograded`` carries once it was graded to the end.
@@ -31,17 +31,21 @@ class Autograder:
 
     def __init__(self, course: Course) -> None:
         self.course = course
-        self._server: Server | None = None
-        self._plans: dict[tuple[str, Scope], Plan] = {}
+        self._servers: dict[tuple[str, ...], Server] = {}
+        self._plans: dict[tuple[str, Scope], tuple[str, Plan]] = {}
 
     def exercise(self, unit: str) -> Exercise:
         """The exercise that an assignment is named after; UsageError for others."""
         return self.course.find(unit)
 
     def plan(self, exercise: Exercise, scope: Scope = "all") -> Plan:
-        """How it is graded; what wrong ideas answer is recorded first where that was not done yet."""
+        """How it is graded; what wrong ideas answer is recorded first where that was not done yet.
+
+        A server that runs for weeks, as that of formgrader and of the Validate button does, sees that checks were mended.
+        """
         key = (exercise.name, scope)
-        if key not in self._plans:
+        made_from = self._made_from(exercise)
+        if key not in self._plans or self._plans[key][0] != made_from:
             if scope == "all" and not self.course.has_solution(exercise):
                 raise UsageError(
                     f"{self.course.root} has no hidden checks of {exercise.name}.",
@@ -49,14 +53,22 @@ class Autograder:
                 )
             if self.course.has_solution(exercise):
                 refresh_cache(self.course, exercise, self.server(exercise))
-            self._plans[key] = make_plan(self.course, exercise, scope=scope)
-        return self._plans[key]
+            self._plans[key] = made_from, make_plan(self.course, exercise, scope=scope)
+        return self._plans[key][1]
+
+    def _made_from(self, exercise: Exercise) -> str:
+        """A mark of everything that a plan is made from."""
+        if self.course.has_solution(exercise):
+            return Sources(self.course, exercise).fingerprint("all")
+        tape = self.course.tape_file(exercise)
+        return str(tape.stat().st_mtime_ns) if tape.is_file() else ""
 
     def server(self, exercise: Exercise) -> Server:
         """The warm process in which submissions run."""
-        if self._server is None:
-            self._server = Server(packages_for(exercise.framework)).start()
-        return self._server
+        packages = packages_for(exercise.framework)
+        if packages not in self._servers:
+            self._servers[packages] = Server(packages).start()
+        return self._servers[packages]
 
     def grade(self, exercise: Exercise, submission: Submission, scope: Scope = "all") -> Report:
         """The report on one submission."""
@@ -68,10 +80,9 @@ class Autograder:
         return self.plan(exercise, scope).texts.ideas
 
     def close(self) -> None:
-        """Let the worker go."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        """Let the workers go."""
+        while self._servers:
+            self._servers.popitem()[1].close()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ CONFIG = "nbgrader_config.py"
 MANIFEST = ".grader-course.json"
 SOURCE = "source"
 HEADER = f"{SOURCE}/header.ipynb"
-COURSE_ID = re.compile(r"[A-Za-z0-9_-]+$")
+COURSE_ID = re.compile(r"[A-Za-z0-9_-]+")
 DEFAULT_ID = "transformers"
 BEGIN = "# ---- grading with the checks of “transformers from scratch”; written by `grader course`"
 END = "# ---- end of what `grader course` wrote; everything below is yours"
@@ -50,9 +50,11 @@ def make_course(
         raise UsageError("A student kit makes no nbgrader course.", "Use a clone that holds solutions/.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file.", "Name a folder for the course; it is made where there is none.")
-    if not COURSE_ID.match(course_id):
+    if not COURSE_ID.fullmatch(course_id):
         raise UsageError(f"{course_id!r} is no course id.", "Use letters, digits, - and _.")
-    chosen = list(units) or course.found()
+    chosen = list({exercise.name: exercise for exercise in units}.values()) or course.found()
+    if not chosen:
+        raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
     folder = _Folder(out, say)
     folder.write(HEADER, dump(header_notebook(header_text())))
     for exercise in chosen:
@@ -126,7 +128,9 @@ class _Folder:
 
     def finish(self) -> None:
         """Remember what was written."""
-        write_atomically(self.root / MANIFEST, json.dumps({"written": self.written}, indent=1) + "\n")
+        path, text = self.root / MANIFEST, json.dumps({"written": self.written}, indent=1) + "\n"
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_atomically(path, text)
 
 
 def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) -> None:
@@ -137,11 +141,12 @@ def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) 
         write_atomically(path, _config(course_id, gradebook, block))
         folder.say(f"wrote {CONFIG}")
         return
-    old = path.read_text(encoding="utf-8")
+    data = path.read_bytes()
+    old = _decoded(data, path)
     ours = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     new = ours.sub(lambda match: block, old) if ours.search(old) else f"{old.rstrip()}\n\n{_GET}{block}\n"
     if new != old:
-        folder.keep(path, old.encode())
+        folder.keep(path, data)
         write_atomically(path, new)
         folder.say(f"added to your {CONFIG}: grading with the checks of this course")
     if gradebook and gradebook not in new:
@@ -150,14 +155,25 @@ def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) 
         )
 
 
+def _decoded(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise UsageError(
+            f"{path} is not UTF-8 text.", "Save it with that encoding; nothing in it was changed."
+        ) from None
+
+
 _GET = "c = get_config()  # noqa: F821\n"
 
 
 def _block(course: Course) -> str:
     lines = [
         BEGIN,
-        "from grader.shell.in_nbgrader import configure  # noqa: E402",
-        "",
+        "try:",
+        "    from grader.shell.in_nbgrader import configure",
+        "except ImportError as missing:  # nbgrader would go on without, and grade by its own rules",
+        '    raise SystemExit(f"nbgrader cannot load this course: {missing}. Use the environment of the course.")',
         f"configure(c, kit={str(course.root.resolve())!r})",
         END,
     ]

@@ -37,7 +37,7 @@ WRITTEN = {
     "README.md": "README.md",
     "Makefile": "Makefile",
     ".gitignore": "gitignore",
-    "nbgrader_config.py": "nbgrader_config.py",
+    "nbgrader_config.py": "nbgrader_config",
     ".gitattributes": "gitattributes",
 }
 OTHERS_EXTRAS = ("postgres", "cluster", "dev")  # no learner is offered what grades a class or tests the engine

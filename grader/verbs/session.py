@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pytest
@@ -105,6 +105,8 @@ def open_session(
     with _quiet_environment(), _own_modules(check_files), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's about what a wrong variant computes
         code = pytest.main(arguments, plugins=[plugin])
+    if code == pytest.ExitCode.INTERRUPTED:  # pytest takes Ctrl-C for itself while it collects
+        raise KeyboardInterrupt
     if plugin.problems:
         raise CourseError(f"The checks of {exercise.name} cannot be collected.\n{plugin.problems[0]}")
     if plugin.raised is not None:
@@ -244,6 +246,25 @@ class _Current:
         return tensor(numbers, dtype) if dtype == BFLOAT16 else numbers.astype(dtype)
 
 
+class AtWork(Subject, Protocol):
+    """A submission that is graded: in a worker (`Careful`), or what was recorded of one elsewhere."""
+
+    layers: tuple[str, ...]
+    printed: str
+
+    def load(self) -> Loaded:
+        """Run the submission's cells."""
+
+    def note_printed(self, shown: bool) -> None:
+        """Take what was printed since the last time, to show it or not."""
+
+    def begin(self, script: Script | None, following: Script | None) -> None:
+        """The next check of `Session.order` begins."""
+
+    def close(self) -> None:
+        """Nothing more is asked."""
+
+
 class Session:
     """Collected checks, ready to grade submissions."""
 
@@ -328,15 +349,15 @@ class Session:
         except (Exception, pytest.skip.Exception) as error:
             self.current.error = error
 
-    def grade(self, submission: Submission, label: str | None = None) -> Report:
-        """Judge one submission."""
+    def grade(self, submission: Submission, label: str | None = None, subject: AtWork | None = None) -> Report:
+        """Judge one submission; ``subject``: by what this answers, where that is not a worker here."""
         began = time.perf_counter()
         name = label or submission.name
         if submission.problem:
             return self._report(name, "broken", [], began, message=submission.problem)
         if self._is_untouched(submission):
             return self._report(name, "not_started", [], began, message=self.texts.not_started())
-        subject = Careful(self.server, self.exercise, submission, name)
+        subject = subject or Careful(self.server, self.exercise, submission, name)
         try:
             loaded = subject.load()
             subject.note_printed(shown=True)
@@ -372,12 +393,25 @@ class Session:
         finally:
             subject.close()
 
-    def _run_all(self, subject: Careful) -> list[Run]:
-        """Every check, in the checks' order; public ones run first.
+    def unjudged(self, name: str, message: str) -> Report:
+        """The report on a submission on which no check was run, for the reason in ``message``."""
+        return self._report(name, "broken", [], time.perf_counter(), message=message)
+
+    def order(self) -> list[Check]:
+        """The checks as they run: public ones first.
 
         What a submission prints or returns in a public check is shown, so it must not have seen a hidden one's inputs yet.
         """
-        order = sorted(self.checks, key=lambda check: check.hidden)
+        return sorted(self.checks, key=lambda check: check.hidden)
+
+    def foresee(self, run: Run) -> None:
+        """From now on, send ahead to every submission what this run asked: with one seed a check asks all the same."""
+        if not run.check.untaped:
+            self._scripts[run.check.name] = script_of(run.check.name, run.calls)
+
+    def _run_all(self, subject: AtWork) -> list[Run]:
+        """Every check, in the checks' order."""
+        order = self.order()
         runs: dict[str, Run] = {}
         for check, following in zip(order, [*order[1:], None], strict=True):
             subject.begin(
@@ -385,8 +419,8 @@ class Session:
             )
             runs[check.name] = run = self.run_check(check, subject)
             subject.note_printed(shown=not check.hidden)
-            if check.name not in self._scripts and run.error is None and not check.untaped:
-                self._scripts[check.name] = script_of(check.name, run.calls)
+            if check.name not in self._scripts and run.error is None:
+                self.foresee(run)
         return [runs[check.name] for check in self.checks]
 
     def _script(self, check: Check | None) -> Script | None:
@@ -440,7 +474,7 @@ class Session:
         began: float,
         *,
         message: str = "",
-        subject: Careful | None = None,
+        subject: AtWork | None = None,
     ) -> Report:
         if not results:
             results = [
