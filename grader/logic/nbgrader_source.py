@@ -14,7 +14,7 @@ from typing import Any
 
 from grader.logic.marks import CODE, HIDDEN, PUBLIC, cell_id
 from grader.logic.notebook import CHECK, compose
-from grader.logic.stub import STUB_COMMENT, STUB_RAISE, with_markers
+from grader.logic.stub import BEGIN_MARKER, STUB_COMMENT, STUB_RAISE, with_markers
 from grader.model.errors import CourseError
 from grader.model.types import Exercise, Step
 
@@ -39,7 +39,7 @@ def source_notebook(task: str, solution: str, exercise: Exercise, worth: Worth) 
     by_code = {f"{step.name}-{CODE}": step for step in exercise.steps}
     cells = []
     for cell in book["cells"]:
-        if cell["id"] in by_check:
+        if cell["id"] in by_check and cell["source"].startswith(f"# {CHECK}"):
             step = by_check[cell["id"]]
             cells.append(_public(cell, exercise, step, worth))
             cells.append(_hidden(cell, exercise, step, worth))
@@ -49,7 +49,23 @@ def source_notebook(task: str, solution: str, exercise: Exercise, worth: Worth) 
             cells.append(_named(cell, f"{exercise.name}-text-{cell['id']}", locked=True))
         elif cell["cell_type"] == "code":
             cells.append(cell)  # given code stays open: a learner may import more there
+    _demand_names(cells, exercise)
     return {**book, "cells": cells}
+
+
+def _demand_names(cells: list[dict[str, Any]], exercise: Exercise) -> None:
+    """CourseError where a step's cells were not told from others: their points, or its solution's marks, would be lost."""
+    found = {meta["grade_id"]: cell for cell in cells if (meta := cell["metadata"].get("nbgrader"))}
+    lost = [cell_id(exercise.name, step.name, kind) for step in exercise.steps for kind in (PUBLIC, HIDDEN)]
+    lost = [name for name in lost if name not in found]
+    for cell in cells:
+        if BEGIN_MARKER in cell["source"] and not cell["metadata"].get("nbgrader", {}).get("solution"):
+            lost.append(f"for its cell {cell['id']}")
+    if lost:
+        raise CourseError(
+            f"The notebook of {exercise.name} has no name {lost[0]}.",
+            "A step's name is too long, or a part of the solution has the title of a step's cell: change one of them.",
+        )
 
 
 def header_notebook(text: str) -> dict[str, Any]:
@@ -91,7 +107,7 @@ def _grade_cell(cell: dict[str, Any], name: str, source: str, points: float) -> 
 def _public(cell: dict[str, Any], exercise: Exercise, step: Step, worth: Worth) -> dict[str, Any]:
     first, _, rest = cell["source"].partition("\n")
     said = _counted(*worth.get((step.name, False), (0, 0.0)), "public")
-    source = f"{first}\n# {said}: run this cell to see what they say\n{rest}"
+    source = f"{first}\n# {said}: run this cell for the verdict\n{rest}"
     return _grade_cell(
         cell, cell_id(exercise.name, step.name, PUBLIC), source, worth.get((step.name, False), (0, 0.0))[1]
     )
@@ -99,7 +115,7 @@ def _public(cell: dict[str, Any], exercise: Exercise, step: Step, worth: Worth) 
 
 def _hidden(cell: dict[str, Any], exercise: Exercise, step: Step, worth: Worth) -> dict[str, Any]:
     said = _counted(*worth.get((step.name, True), (0, 0.0)), "hidden")
-    source = f"# {CHECK}\n# {said}, run by your instructor. Until then they count as\n0.0"
+    source = f"# {CHECK}\n# {said}, run by your instructor. Run here, this cell gives\n0.0"
     return _grade_cell(
         cell, cell_id(exercise.name, step.name, HIDDEN), source, worth.get((step.name, True), (0, 0.0))[1]
     )

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def configure(c: Config, kit: str = "") -> None:
     ``kit`` is the clone that holds the checks; without it, the clone of this engine.
     """
     make_alembic_known()
+    warnings.filterwarnings("ignore", message=".*not in session", module=r"nbgrader\.api")  # of no use to an instructor
     c.ClearSolutions.code_stub = {"python": CODE_STUB}
     c.IncludeHeaderFooter.header = "source/header.ipynb"
     c.Autograde.exporter_class = f"{HERE}.ForgivingExporter"
@@ -74,6 +76,7 @@ def configure(c: Config, kit: str = "") -> None:
         "nbgrader.preprocessors.GetGrades",
         "nbconvert.preprocessors.CSSHTMLHeaderPreprocessor",
     ]
+    c.HTMLExporter.preprocessors = [f"{HERE}.HarmlessText"]  # formgrader's pages, which nobody can configure otherwise
     c.GradeWithChecks.kit = kit
     c.ValidateWithChecks.kit = kit
     # `Validator.preprocessors` cannot be configured, but its default can be another one.
@@ -332,12 +335,20 @@ class ValidateWithChecks(NbGraderPreprocessor):
 
 
 class HarmlessText(NbGraderPreprocessor):
-    """First in feedback: what a student wrote is shown as text; nothing of it becomes HTML, a link or a formula."""
+    """First on the way to a page: what a student wrote is shown as text; nothing of it becomes HTML, a link or a formula."""
 
     display_data_priority = List(["text/plain"]).tag(config=True)  # nbconvert configures it, for all that it calls
 
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
-        """The notebook with the course's cells as they are and all others as plain text, without outputs."""
+        """The notebook with the course's cells as they are and all others as plain text, without outputs.
+
+        Notebooks of other courses are left alone. Where it is called twice on the way, the first time counts.
+        """
+        if resources.get("harmless") or not any(
+            _is_grade(cell) and marks.exercise_of(_name(cell)) for cell in nb.cells
+        ):
+            return nb, resources
+        resources["harmless"] = True
         for cell in nb.cells:
             cell.pop("attachments", None)
             if cell.cell_type == "code":

@@ -215,7 +215,9 @@ def verdict(request: dict[str, Any], server: Server) -> str:
     plan = make_plan(course, exercise, scope="public")
     report = plan.run(server, lambda session: session.grade(submission))
     report = _with_brackets(report)
-    following = _following(report, exercise, step)
+    here = Path(request["folder"]).resolve()
+    own = here == course.root or course.exercises in here.parents
+    following = _following(report, exercise, step, own)
     if step is None:
         return screen.verdict(report, exercise, following=following)
     return screen.one_step(report, exercise, step, following=following)
@@ -255,11 +257,14 @@ def _with_brackets(report: Report) -> Report:
     return replace(report, checks=checks, message=named(report.message))
 
 
-def _following(report: Report, exercise: Exercise, step: Step | None) -> str:
+def _following(report: Report, exercise: Exercise, step: Step | None, own: bool) -> str:
+    """What to do next; a notebook that is not the learner's ``own`` of this course was handed out by an instructor."""
     from grader.shell import screen
 
     if report.status == "passed":
-        return f"save the notebook, then in a terminal: grader check {exercise.name}"
+        return (
+            f"save the notebook, then in a terminal: grader check {exercise.name}" if own else "save, Validate, submit"
+        )
     if report.status in ("broken", "not_started"):
         return ""
     at = step or screen.first_unfinished(report, exercise)
@@ -268,4 +273,4 @@ def _following(report: Report, exercise: Exercise, step: Step | None) -> str:
         return following.title if following else ""
     if all(map(screen.to_do, screen.of_step(report, at))):
         return ""
-    return f"save the notebook, then in a terminal: grader hint {exercise.name}"
+    return f"save the notebook, then in a terminal: grader hint {exercise.name}" if own else ""

@@ -25,7 +25,7 @@ CONFIG = "nbgrader_config.py"
 MANIFEST = ".grader-course.json"
 SOURCE = "source"
 HEADER = f"{SOURCE}/header.ipynb"
-COURSE_ID = re.compile(r"[A-Za-z0-9_-]+")
+COURSE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DEFAULT_ID = "transformers"
 BEGIN = "# ---- grading with the checks of “transformers from scratch”; written by `grader course`"
 END = "# ---- end of what `grader course` wrote; everything below is yours"
@@ -51,11 +51,22 @@ def make_course(
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file.", "Name a folder for the course; it is made where there is none.")
     if not COURSE_ID.fullmatch(course_id):
-        raise UsageError(f"{course_id!r} is no course id.", "Use letters, digits, - and _.")
+        raise UsageError(f"{course_id!r} is no course id.", "Use letters, digits, - and _, 128 at most.")
     chosen = list({exercise.name: exercise for exercise in units}.values()) or course.found()
     if not chosen:
         raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
-    folder = _Folder(out, say)
+    try:
+        _write(course, _Folder(out, say), chosen, course_id, gradebook)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written to: {error.strerror}.", "Name another folder.") from error
+    names = ", ".join(exercise.name for exercise in chosen)
+    say(f"{out} is an nbgrader course with {names}.")
+    first = chosen[0].name
+    say(f"next: cd {out}; nbgrader generate_assignment {first}; nbgrader release_assignment {first}")
+    return 0
+
+
+def _write(course: Course, folder: _Folder, chosen: Sequence[Exercise], course_id: str, gradebook: str) -> None:
     folder.write(HEADER, dump(header_notebook(header_text())))
     for exercise in chosen:
         worth = worth_of(course, exercise)
@@ -64,11 +75,6 @@ def make_course(
         folder.write(f"{SOURCE}/{exercise.name}/{exercise.name}.ipynb", dump(book))
     _configure(folder, course, course_id, gradebook)
     folder.finish()
-    names = ", ".join(exercise.name for exercise in chosen)
-    say(f"{out} is an nbgrader course with {names}.")
-    first = chosen[0].name
-    say(f"next: cd {out}; nbgrader generate_assignment {first}; nbgrader release_assignment {first}")
-    return 0
 
 
 def worth_of(course: Course, exercise: Exercise) -> Worth:
@@ -91,7 +97,8 @@ cells that say `# write your code here`; the cell below such a cell checks it. C
 for trying things and are not graded; all other code cells are, from top to bottom, and the last definition of a name counts.
 
 **Before you submit**, save, then press *Validate*: it runs the public checks. The hidden ones are run by your instructor, \
-with other inputs. Leave the locked cells where they are. What your code prints is not graded."""
+with other inputs. Leave the locked cells where they are. What your code prints is not graded. Where the text has you call \
+`python` or `grader watch`, run the example or the check cell instead."""
 
 
 @dataclass
@@ -153,6 +160,10 @@ def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) 
         folder.say(
             f"{CONFIG} was there already, so --gradebook is not in it: set c.CourseDirectory.db_url there yourself"
         )
+    if "course_id" not in new:
+        folder.say(f"{CONFIG} names no course: set c.CourseDirectory.course_id there, or nothing can be graded")
+    elif course_id not in (DEFAULT_ID, *re.findall(r"[A-Za-z0-9_-]+", new)):
+        folder.say(f"{CONFIG} was there already, so --course-id is not in it: the gradebook belongs to the id that is")
 
 
 def _decoded(data: bytes, path: Path) -> str:

@@ -25,7 +25,7 @@ def new(course: Course, name: str) -> list[str]:
         write_atomically(folder / file, text)
     where = folder.relative_to(course.root).as_posix()
     return [
-        f"Begun {where}: exercise.toml, task.md, {name}.py, variants.toml, test_public.py, test_hidden.py.",
+        f"Begun {where}: exercise.toml, task.md, {name}.py, variants.toml, test_public.py, test_hidden.py, rewrites/.",
         f"Write the solution, then: grader build, grader verify {name}.",
     ]
 
@@ -50,6 +50,8 @@ def files(name: str) -> dict[str, str]:
         "variants.toml": VARIANTS,
         "test_public.py": PUBLIC,
         "test_hidden.py": HIDDEN,
+        "rewrites/in_loops.py": REWRITE,
+        "rewrites/in_loops.toml": REWRITE_IDEAS,
     }
     title = name.replace("_", " ").capitalize()
     return {file: text.lstrip("\n").replace("NAME", name).replace("TITLE", title) for file, text in texts.items()}
@@ -218,3 +220,30 @@ def test_rows_of_another_length_are_centred_too(student, reference, draw):
 
     assert_close(got, reference.centre(x))
 '''
+
+REWRITE = '''
+"""The exercise in another form, written from scratch and right."""
+
+import numpy as np
+
+
+def centre(x):
+    result = np.zeros_like(x)
+    for row in range(x.shape[0]):
+        average = sum(x[row]) / len(x[row])
+        for column in range(x.shape[1]):
+            result[row, column] = x[row, column] - average
+    return result
+'''
+
+REWRITE_IDEAS = """
+[[wrong]]
+name = "mean_of_all"
+find = "average = sum(x[row]) / len(x[row])"
+put = "average = sum(sum(x)) / x.size"
+
+[[wrong]]
+name = "mean_of_columns"
+find = "average = sum(x[row]) / len(x[row])\\n        for column in range(x.shape[1]):\\n"
+put = "for column in range(x.shape[1]):\\n            average = sum(x[:, column]) / len(x)\\n"
+"""

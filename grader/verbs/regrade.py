@@ -2,11 +2,12 @@
 
 nbgrader skips every student who has a folder under ``autograded/``, however far it got before it was killed, and leaves
 the marks that were there. Here a submission counts as graded when its notebook carries our stamp, which is written last,
-and its record holds the marks that the gradebook has.
+and there is a record of the file that was handed in.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -67,8 +68,14 @@ def unfinished(root: Path, unit: str) -> Iterator[Unfinished]:
             yield Unfinished(student, "not graded yet")
         elif not _is_stamped(done):
             yield Unfinished(student, "grading it was interrupted")
-        elif records.read(unit, student) is None:
+        elif (record := records.read(unit, student)) is None:
             yield Unfinished(student, "there is no record of what was found in it")
+        elif record.entry.digest and record.entry.digest != _digest(folder / record.entry.file):
+            yield Unfinished(student, "another file was handed in since it was graded")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def _is_stamped(notebook: Path) -> bool:

@@ -6,6 +6,7 @@ Everything waits for a condition, and for no longer than `PATIENCE`.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
@@ -38,9 +39,7 @@ ARGUMENTS = (
 
 def why_not() -> str:
     """Why no browser can be had here; empty where one can."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("playwright") is None:
         return "playwright is not installed: make test sets it up"
     return "" if _executable() else f"none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)"
 
