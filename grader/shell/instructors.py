@@ -128,10 +128,11 @@ def batch(
 
     from grader.verbs.batch import bar
     from grader.verbs.batch import batch as grade_class
+    from grader.verbs.nbcourse import clone_of
 
-    here = the_course()
-    chosen = [here.find(name) for name in exercises]
     folder = Path(os.path.abspath(folder))
+    here = clone_of(folder) or the_course()
+    chosen = [here.find(name) for name in exercises]
     with ExitStack() as stack:
         progress = stack.enter_context(bar(sys.stderr))
         book = None

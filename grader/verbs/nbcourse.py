@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
@@ -173,6 +174,20 @@ def _decoded(data: bytes, path: Path) -> str:
         raise UsageError(
             f"{path} is not UTF-8 text.", "Save it with that encoding; nothing in it was changed."
         ) from None
+
+
+def clone_of(root: Path) -> Course | None:
+    """The clone whose checks an nbgrader course is graded with, by its configuration; None where that names none."""
+    try:
+        text = (root / CONFIG).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    named = re.search(r"^configure\(c, kit=(.+)\)$", text, re.MULTILINE)
+    try:
+        kit = Path(ast.literal_eval(named[1])) if named else None
+    except (ValueError, SyntaxError, TypeError):
+        return None
+    return Course(kit) if kit and kit.is_dir() else None
 
 
 _GET = "c = get_config()  # noqa: F821\n"

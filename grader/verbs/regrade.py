@@ -90,6 +90,7 @@ def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say
     for one in found:
         say(f"{unit}   {one.student}: {one.why}")
     if only_list:
+        _sum_up(root, unit, len(found), say)
         return len(found)
     todo = [one.student for one in found if one.gradable]
     if todo or everything:
@@ -104,12 +105,15 @@ def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say
             if after is not None and (said := moved(before[student], after)):
                 say(f"{unit}   {student}: {said}")
         found = list(unfinished(root, unit))
-    left = [one for one in found if one.gradable]
-    whole = len(list((root / SUBMITTED).glob(f"*/{unit}"))) - len(found)
-    say(f"{unit}   {whole} submissions have their verdict" + (f", {len(found)} have none" if found else ""))
-    if left:
-        say(f"{unit}   nbgrader could not grade {', '.join(one.student for one in left)}: its log says why")
+    _sum_up(root, unit, len(found), say)
+    if left := [one.student for one in found if one.gradable]:
+        say(f"{unit}   nbgrader could not grade {', '.join(left)}: its log above says why")
     return len(found)
+
+
+def _sum_up(root: Path, unit: str, missing: int, say: Say) -> None:
+    handed_in = len([path for path in (root / SUBMITTED).glob(f"*/{unit}") if path.is_dir()])
+    say(f"{unit}   {handed_in - missing} of {handed_in} submissions have their verdict")
 
 
 def _nbgrader(root: Path, unit: str, everything: bool) -> None:

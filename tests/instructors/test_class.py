@@ -17,12 +17,15 @@ import numpy as np
 import pytest
 
 from grader.logic.marks import HIDDEN, PUBLIC
+from grader.logic.table import read_json_lines
 from grader.model.types import Value
 from grader.system.course import Course
+from grader.system.gradebook import Gradebook
 from grader.system.host import Server
 from grader.system.submission import read_submission
 from grader.verbs.batch import grade_many
 from grader.verbs.grading import Sources, make_plan
+from tests.engine.postgres import NoServer, running_server
 from tests.instructors.classroom import EXERCISE, Classroom, hand_in
 from tests.instructors.conftest import REPOSITORY, teach
 from tests.secrets_of_course import found_in, readings, squeezed, wanted_of
@@ -299,3 +302,68 @@ def test_the_graded_notebook_holds_no_metadata_or_output_of_a_students(taught):
         name = cell["metadata"].get("nbgrader", {}).get("grade_id", "")
         if not name.endswith((f"-{PUBLIC}", f"-{HIDDEN}")):
             assert cell.get("outputs", []) == []
+
+
+# ---------------------------------------------------------------- the same class without nbgrader
+
+
+def table_of(taught, tmp_path_factory, *options):
+    """The table that `grader batch` makes of the class, and the gradebook's address where it was asked to fill one."""
+    out = tmp_path_factory.mktemp("graded") / "tables"
+    done = taught.grader("batch", str(taught.root), EXERCISE, "--out", str(out), *options)
+    assert done.returncode == 1, done.stderr  # some submissions are broken
+    return (out / "marks.csv").read_text(), (out / "marks.jsonl").read_text()
+
+
+@pytest.fixture(scope="module")
+def with_one_worker(taught, tmp_path_factory):
+    return table_of(taught, tmp_path_factory, "--workers", "1")
+
+
+def test_a_batch_of_the_class_gives_the_marks_of_grader_check(with_one_worker, students, reports):
+    entries = {entry.student: entry for entry in read_json_lines(with_one_worker[1])}
+
+    assert {name: entry.report.score for name, entry in entries.items()} == {
+        one.name: reports[one.name].score for one in students
+    }
+    assert {name: entry.report.status for name, entry in entries.items()} == {
+        one.name: reports[one.name].status for one in students
+    }
+
+
+def test_two_workers_give_the_same_table(taught, with_one_worker, tmp_path_factory):
+    assert table_of(taught, tmp_path_factory, "--workers", "2") == with_one_worker
+
+
+def test_a_dask_cluster_gives_the_same_table(taught, with_one_worker, tmp_path_factory):
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed: make setup EXTRAS=cluster")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        assert table_of(taught, tmp_path_factory, "--cluster", cluster.scheduler_address) == with_one_worker
+
+
+def gradebook_with(taught, url, out):
+    """A gradebook into which a batch entered the class: all that matters in it, and the automatic marks."""
+    made = taught.nbgrader("generate_assignment", EXERCISE, "--force", f"--CourseDirectory.db_url={url}")
+    assert made.returncode == 0, made.stderr
+    done = taught.grader("batch", str(taught.root), EXERCISE, "--out", str(out), "--gradebook", url)
+    assert done.returncode == 1, done.stderr
+    with Gradebook(url, "transformers") as book:
+        return book.snapshot(), automatic(book.scores(EXERCISE))
+
+
+def automatic(scores):
+    return {student: {name: score.auto for name, score in cells.items()} for student, cells in scores.items()}
+
+
+def test_sqlite_and_postgresql_hold_the_same_gradebook_and_it_is_nbgraders(taught, tmp_path):
+    here, marks = gradebook_with(taught, f"sqlite:///{tmp_path / 'gradebook.db'}", tmp_path / "here")
+    assert marks == automatic(taught.scores())
+    try:
+        with running_server() as server:
+            server.new("class")
+            there = gradebook_with(taught, server.url("psycopg", "class"), tmp_path / "there")
+    except NoServer as reason:
+        pytest.skip(str(reason))
+
+    assert there == (here, marks)
