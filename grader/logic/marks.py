@@ -45,16 +45,17 @@ def marks_of(report: Report, maxima: Mapping[str, float], exercise: Exercise) ->
 
     ``maxima`` are the gradebook's. Where a cell's checks carry as many points as it was released with, its mark is what
     they earned; where checks were added, taken away or weighed anew since then, or some were skipped, it is their share
-    of the maximum. `CannotMark` where nothing tells what a cell is worth: a cell that the exercise does not know, a
-    missing one, one with points whose checks were all skipped or are gone, or checks that earned less than nothing or
-    more than they carry.
+    of the maximum. A step that came after the release counts nothing. `CannotMark` where nothing tells what a cell is
+    worth: one that the exercise does not know any more, one with points whose checks were all skipped or are gone, or
+    checks that earned less than nothing or more than they carry.
     """
     known = grade_cells(exercise)
-    for name in known.keys() ^ maxima.keys():
-        where = "the gradebook" if name in known else f"the exercise {exercise.name}"
-        raise CannotMark(f"The grade cell {name} is not in {where}.", "Generate the assignment again with this course.")
+    for name in sorted(maxima.keys() - known.keys()):
+        mend = "Grade with the clone from which the assignment was made, or release it anew under another name."
+        raise CannotMark(f"The grade cell {name} is not in the exercise {exercise.name}.", mend)
     marks = {}
-    for name, (step, hidden) in known.items():
+    for name in maxima:
+        step, hidden = known[name]
         counted = [check for check in of_cell(report, step, hidden) if check.outcome != "skipped"]
         points, earned = sum(check.points for check in counted), sum(check.earned for check in counted)
         most = float(maxima[name])

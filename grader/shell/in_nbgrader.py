@@ -39,6 +39,7 @@ from grader.system.submission import of_notebook, read_submission
 from grader.verbs.autograde import STAMP, Autograder, Records, resembling
 
 HERE = "grader.shell.in_nbgrader"
+CALLED = re.compile(rf'^# {CHECK}\n(?:.*\n)*check\("(\w+)"')
 COUNTED = re.compile(r"(\d+) hidden checks?, ([\d.]+) points?")
 
 _autograders: dict[str, Autograder] = {}
@@ -47,12 +48,13 @@ _autograders: dict[str, Autograder] = {}
 def configure(c: Config, kit: str = "") -> None:
     """Have nbgrader grade with this course: for the ``nbgrader_config.py`` of a course or of a student's folder.
 
-    ``kit`` is the clone that holds the checks; without it, the clone of this engine.
+    ``kit`` is the clone that holds the checks; without it, the clone of this engine. A header that is configured stays.
     """
     make_alembic_known()
     warnings.filterwarnings("ignore", message=".*not in session", module=r"nbgrader\.api")  # of no use to an instructor
     c.ClearSolutions.code_stub = {"python": CODE_STUB}
-    c.IncludeHeaderFooter.header = "source/header.ipynb"
+    if "header" not in c.IncludeHeaderFooter:
+        c.IncludeHeaderFooter.header = "source/header.ipynb"
     c.Autograde.exporter_class = f"{HERE}.ForgivingExporter"
     c.Autograde.pre_convert_hook = f"{HERE}.expect_notebooks"
     c.Autograde.sanitize_preprocessors = [
@@ -100,7 +102,7 @@ def _autograder(kit: str) -> Autograder:
 
 
 def _open_gradebook(coursedir: Any) -> Gradebook:
-    return Gradebook(coursedir.db_url, coursedir.course_id)
+    return Gradebook(coursedir.db_url, coursedir.course_id or "default_course")  # as nbgrader has it
 
 
 def _released(coursedir: Any, resources: Any) -> list[KnownCell]:
@@ -223,15 +225,14 @@ class GradeWithChecks(_InCourse):
         if not known:
             return Execute(parent=self.parent).preprocess(nb, resources)
         about = resources["nbgrader"]
+        maxima = {cell.name: cell.points or 0.0 for cell in known if _of_this_course(cell)}
         graders = _autograder(self.kit)
-        exercise = graders.exercise(about["assignment"])
-        ours = marks.grade_cells(exercise)
+        exercise = graders.exercise(marks.exercise_of(next(iter(maxima))))
         cells: dict[str, Any] = {}
         for cell in nb.cells:
             if _is_grade(cell) and cell.cell_type == "code":
                 cell.outputs = [_result(0.0)]
                 cells[_name(cell)] = cell
-        maxima = {cell.name: cell.points for cell in known if cell.grade and cell.name in ours}
         if not maxima.keys() <= cells.keys():
             raise CannotMark(f"This notebook lacks the grade cells {', '.join(maxima.keys() - cells.keys())}.")
         report = graders.grade(exercise, self.parent.handed)
@@ -251,8 +252,8 @@ class GradeWithChecks(_InCourse):
         entry = Entry(student, self.parent.handed.name, self.parent.note, self.parent.digest, report)
         after = feedback.Graded(entry, earned)
         records = Records(Path(self._coursedir.root))
-        before = records.read(unit, student)
-        records.write(unit, after)
+        before = records.read(unit, student, about["notebook"])
+        records.write(unit, about["notebook"], after)
         if said := feedback.moved(before, after, name_hidden=False):
             self.log.warning("%s, %s: %s", student, unit, said)
 
@@ -309,13 +310,17 @@ class ValidateWithChecks(NbGraderPreprocessor):
         public = {
             _name(cell): cell for cell in nb.cells if _is_grade(cell) and _name(cell).endswith(f"-{marks.PUBLIC}")
         }
-        units = {marks.exercise_of(name) for name in public}
+        called = [match[1] for cell in nb.cells if (match := CALLED.search(cell.source))]
+        units = [marks.exercise_of(name) for name in public] or called
         if not units:
             return Execute(parent=self.parent).preprocess(nb, resources)
+        if not public:
+            nb.cells.append(_lost(units[0]))
+            public = {marks.cell_id(units[0], "", ""): nb.cells[-1]}
         hidden = _not_run(nb)
         try:
             graders = _autograder(self.kit)
-            exercise = graders.exercise(units.pop())
+            exercise = graders.exercise(units[0])
             report = graders.grade(exercise, of_notebook("notebook.ipynb", nb), "public")
         except GraderError as error:
             for cell in public.values():
@@ -357,6 +362,24 @@ class HarmlessText(NbGraderPreprocessor):
                 cell.cell_type = "markdown"
                 cell.source = as_text(cell.source)
         return nb, resources
+
+
+def _lost(unit: str) -> Any:
+    """A grade cell for a notebook that has none left, in which validation says so."""
+    cell = nbformat.v4.new_code_cell(f"# {CHECK}")
+    cell.metadata["nbgrader"] = {
+        "grade": True,
+        "solution": False,
+        "locked": True,
+        "points": 1,
+        "grade_id": f"{unit}-lost",
+    }
+    text = """\
+The cells of this notebook have lost what nbgrader keeps in them, so it cannot tell
+which of them are checks. Your code is graded all the same; its check cells say how
+it stands. To have Validate back, fetch the notebook anew and copy your code over."""
+    cell.outputs = [_error(text)]
+    return cell
 
 
 def _not_run(nb: Any) -> str:

@@ -35,7 +35,7 @@ class Autograder:
         self._plans: dict[tuple[str, Scope], tuple[str, Plan]] = {}
 
     def exercise(self, unit: str) -> Exercise:
-        """The exercise that an assignment is named after; UsageError for others."""
+        """The exercise of that name; UsageError where there is none."""
         return self.course.find(unit)
 
     def plan(self, exercise: Exercise, scope: Scope = "all") -> Plan:
@@ -94,22 +94,22 @@ class Records:
 
     root: Path
 
-    def path(self, unit: str, student: str) -> Path:
-        """Where the record of one student's work lies."""
-        return self.root / RECORDS / unit / f"{student}.json"
+    def path(self, unit: str, student: str, notebook: str) -> Path:
+        """Where the record of one student's notebook lies."""
+        return self.root / RECORDS / unit / student / f"{notebook}.json"
 
-    def write(self, unit: str, graded: Graded) -> None:
+    def write(self, unit: str, notebook: str, graded: Graded) -> None:
         """Keep what came of a submission, readable by its owner and group only."""
-        path = self.path(unit, graded.entry.student)
+        path = self.path(unit, graded.entry.student, notebook)
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):
             (self.root / RECORDS).chmod(0o770)
         write_atomically(path, json_lines([graded.entry]) + json.dumps(graded.marks) + "\n")
 
-    def read(self, unit: str, student: str) -> Graded | None:
+    def read(self, unit: str, student: str, notebook: str) -> Graded | None:
         """What was kept last, or None where there is nothing that can be read."""
         try:
-            entry, marks = self.path(unit, student).read_text(encoding="utf-8").splitlines()
+            entry, marks = self.path(unit, student, notebook).read_text(encoding="utf-8").splitlines()
             found = {str(name): float(mark) for name, mark in json.loads(marks).items()}
             return Graded(read_json_lines(f"{entry}\n")[0], found)
         except (OSError, ValueError, TypeError, AttributeError, IndexError):

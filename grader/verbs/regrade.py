@@ -19,8 +19,8 @@ from typing import Any
 
 from grader.logic.feedback import moved
 from grader.model.errors import UsageError
-from grader.verbs.autograde import STAMP, Records
-from grader.verbs.nbcourse import CONFIG
+from grader.verbs.autograde import STAMP, Records, resembling
+from grader.verbs.nbcourse import CONFIG, SOURCE
 
 SUBMITTED = "submitted"
 AUTOGRADED = "autograded"
@@ -46,32 +46,45 @@ def regrade(
     """
     if not (root / CONFIG).is_file():
         raise UsageError(f"{root} is no nbgrader course: there is no {CONFIG} in it.", "`grader course DIR` makes one.")
-    known = sorted(path.name for path in (root / "source").glob("*") if path.is_dir())
+    known = sorted(path.name for path in (root / SOURCE).glob("*") if path.is_dir())
     for unit in units:
         if unit not in known:
             raise UsageError(f"{root} has no assignment {unit!r}.", f"There is: {', '.join(known) or 'none yet'}.")
     left = 0
-    for unit in units or known:
+    for unit in units or [name for name in known if notebooks_of(root, name)]:
         left += _one_unit(root, unit, everything, only_list, say)
     return 1 if left else 0
 
 
 def unfinished(root: Path, unit: str) -> Iterator[Unfinished]:
-    """The students whose submission of an assignment has no whole verdict."""
-    records = Records(root)
-    for folder in sorted(path for path in (root / SUBMITTED).glob(f"*/{unit}") if path.is_dir()):
+    """The students whose submission of an assignment has no whole verdict; nobody where it is another course's."""
+    notebooks = notebooks_of(root, unit)
+    for folder in sorted(path for path in (root / SUBMITTED).glob(f"*/{unit}") if path.is_dir() and notebooks):
         student = folder.parent.name
-        done = root / AUTOGRADED / student / unit / f"{unit}.ipynb"
+        done = root / AUTOGRADED / student / unit
         if not any(folder.glob("*.ipynb")):
             yield Unfinished(student, "no notebook was handed in, so nbgrader passes it over", gradable=False)
-        elif not done.parent.exists():
+        elif not done.exists():
             yield Unfinished(student, "not graded yet")
-        elif not _is_stamped(done):
-            yield Unfinished(student, "grading it was interrupted")
-        elif (record := records.read(unit, student)) is None:
-            yield Unfinished(student, "there is no record of what was found in it")
-        elif record.entry.digest and record.entry.digest != _digest(folder / record.entry.file):
-            yield Unfinished(student, "another file was handed in since it was graded")
+        elif why := next(filter(None, (_lacks(root, folder, done, notebook) for notebook in notebooks)), ""):
+            yield Unfinished(student, why)
+
+
+def notebooks_of(root: Path, unit: str) -> list[str]:
+    """The notebooks of an assignment that are exercises of this course."""
+    source = root / SOURCE / unit
+    return [path.stem for path in sorted(source.glob("*.ipynb")) if resembling(source, path.stem, path.name)]
+
+
+def _lacks(root: Path, folder: Path, done: Path, notebook: str) -> str:
+    """Why one notebook of a submission has no whole verdict; empty where it has."""
+    record = Records(root).read(folder.name, folder.parent.name, notebook)
+    if not _is_stamped(done / f"{notebook}.ipynb"):
+        return "grading it was interrupted"
+    if record is None:
+        return "there is no record of what was found in it"
+    changed = record.entry.digest and record.entry.digest != _digest(folder / record.entry.file)
+    return "another file was handed in since it was graded" if changed else ""
 
 
 def _digest(path: Path) -> str:
@@ -96,13 +109,14 @@ def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say
     if todo or everything:
         records = Records(root)
         students = sorted(path.parent.name for path in (root / SUBMITTED).glob(f"*/{unit}"))
-        before = {student: records.read(unit, student) for student in students}
+        handed_in = [(student, notebook) for student in students for notebook in notebooks_of(root, unit)]
+        before = {one: records.read(unit, *one) for one in handed_in}
         for student in todo:
             shutil.rmtree(root / AUTOGRADED / student / unit, onerror=_make_writable)
         _nbgrader(root, unit, everything)
-        for student in students:
-            after = records.read(unit, student)
-            if after is not None and (said := moved(before[student], after)):
+        for student, notebook in handed_in:
+            after = records.read(unit, student, notebook)
+            if after is not None and (said := moved(before[student, notebook], after)):
                 say(f"{unit}   {student}: {said}")
         found = list(unfinished(root, unit))
     _sum_up(root, unit, len(found), say)

@@ -288,12 +288,55 @@ def test_a_submission_without_a_notebook_is_named(handed):
     assert autos(handed, "ada") == FULL
 
 
+def test_an_assignment_of_another_name_with_two_exercises_is_graded_as_well(toy, filled, solution):
+    source = toy.root / "source"
+    (source / "ps1").mkdir()
+    (source / "ps1" / "counter.ipynb").write_bytes((source / "counter" / "counter.ipynb").read_bytes())
+    assert in_process(toy).generate_assignment("ps1")["success"]
+    handed = toy.root / "submitted" / "ada" / "ps1"
+    handed.mkdir(parents=True)
+    (handed / "counter.ipynb").write_text(json.dumps(filled(solution)))
+
+    listed = toy.grader("regrade", str(toy.root), "ps1", "--list")
+    done = toy.grader("regrade", str(toy.root), "ps1")
+
+    assert "ada: not graded yet" in listed.stdout
+    assert done.returncode == 0 and "1 of 1 submissions" in done.stdout
+    with Gradebook(toy.url, "transformers") as gradebook:
+        assert {name: score.auto for name, score in gradebook.scores("ps1")["ada"].items()} == FULL
+
+
+def test_a_step_that_is_gone_since_the_release_stops_everybody_rather_than_cost_them_marks(handed):
+    description = handed.kit / "solutions" / "ex01_counter" / "exercise.toml"
+    sound = description.read_text()
+    changed = sound.replace('name = "merging"', 'name = "joining"')
+    checks = [
+        handed.kit / "solutions" / "ex01_counter" / name for name in ("test_public.py", "test_hidden.py", "task.md")
+    ]
+    texts = [path.read_text() for path in checks]
+    try:
+        description.write_text(changed)
+        for path, text in zip(checks, texts, strict=True):
+            for mark in ('step("{}")', "Step {}", "### {}"):
+                text = text.replace(mark.format("merging"), mark.format("joining"))
+            path.write_text(text)
+        done = handed.nbgrader("autograde", "counter")
+    finally:
+        description.write_text(sound)
+        for path, text in zip(checks, texts, strict=True):
+            path.write_text(text)
+
+    assert done.returncode == 1
+    assert "counter-merging-hidden is not in the exercise counter" in done.stderr, done.stderr[-3000:]
+    assert set(handed.totals().values()) == {0.0}
+
+
 def test_what_is_no_course_is_refused(toy, tmp_path):
     empty = toy.grader("regrade", str(tmp_path / "nowhere"))
     unknown = toy.grader("regrade", str(toy.root), "attention")
 
     assert empty.returncode == unknown.returncode == 2
-    assert "no nbgrader course" in empty.stderr and "There is: counter" in unknown.stderr
+    assert "no nbgrader course" in " ".join(empty.stderr.split()) and "There is: counter" in unknown.stderr
 
 
 def test_an_assignment_of_another_course_is_graded_by_nbgrader_as_ever(toy):

@@ -124,7 +124,6 @@ def test_a_cell_without_points_needs_no_checks():
         pytest.param(CHECKS[:4], MAXIMA, "No check was run for the grade cell toy-two-hidden, which is worth 2.5", id="no check left"),
         pytest.param([replace(check, outcome="skipped") for check in CHECKS], MAXIMA, "No check was run", id="all skipped"),
         pytest.param(CHECKS, {**MAXIMA, "toy-three-public": 1.0}, "toy-three-public is not in the exercise toy", id="an unknown cell"),
-        pytest.param(CHECKS, dict(list(MAXIMA.items())[1:]), "toy-one-public is not in the gradebook", id="a cell that was not released"),
         pytest.param(changed("b", earned=math.nan), MAXIMA, "earned nan of 2 points", id="not a number"),
         pytest.param(changed("b", earned=math.inf), MAXIMA, "earned inf of 2 points", id="infinite"),
         pytest.param(changed("b", earned=-3.0), MAXIMA, "earned -1.5 of 2 points", id="less than nothing"),
@@ -303,12 +302,12 @@ def test_a_student_kit_grades_with_no_hidden_checks(kit):
 )
 def test_a_record_that_cannot_be_read_is_none(tmp_path, text):
     records = Records(tmp_path)
-    path = records.path("toy", "ada")
+    path = records.path("toy", "ada", "counter")
     path.parent.mkdir(parents=True)
     path.write_bytes(text.encode("latin-1"))
 
-    assert records.read("toy", "ada") is None
-    assert records.read("toy", "nobody") is None
+    assert records.read("toy", "ada", "counter") is None
+    assert records.read("toy", "nobody", "counter") is None
 
 
 def test_a_record_is_read_as_it_was_written_whatever_a_student_called_things(tmp_path):
@@ -316,10 +315,10 @@ def test_a_record_is_read_as_it_was_written_whatever_a_student_called_things(tmp
     graded = Graded(Entry("ada", "a\u2028b.ipynb", "", "d", report), {"toy-one-public": 1.0})
     records = Records(tmp_path)
 
-    records.write("toy", graded)
+    records.write("toy", "counter", graded)
 
-    assert records.read("toy", "ada").entry.as_json() == graded.entry.as_json()
-    assert records.read("toy", "ada").marks == graded.marks
+    assert records.read("toy", "ada", "counter").entry.as_json() == graded.entry.as_json()
+    assert records.read("toy", "ada", "counter").marks == graded.marks
 
 
 def test_a_notebook_is_recognised_by_its_cells_or_its_calls_and_by_nothing_else(toy_taught, tmp_path):
@@ -374,3 +373,14 @@ def test_a_toys_checks_are_worth_what_its_cells_are(toy_taught):
         if cell["metadata"].get("nbgrader", {}).get("grade")
     }
     assert points == {name: worth[key][1] for name, key in grade_cells(exercise).items()}
+
+
+def test_a_step_that_came_after_the_release_counts_nothing():
+    released = dict(list(MAXIMA.items())[1:])
+
+    found = marks_of(report_of(*CHECKS), released, EXERCISE)
+
+    assert found.keys() == released.keys()
+    assert found == {
+        name: mark for name, mark in marks_of(report_of(*CHECKS), MAXIMA, EXERCISE).items() if name in released
+    }
