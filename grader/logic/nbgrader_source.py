@@ -68,12 +68,17 @@ def _demand_names(cells: list[dict[str, Any]], exercise: Exercise) -> None:
         )
 
 
+def header_cell(text: str, exercise: str = "") -> dict[str, Any]:
+    """The locked cell that stands above an assignment: every one of a course, or that of one exercise."""
+    cell = {"cell_type": "markdown", "id": "course-header", "metadata": {}, "source": text}
+    return _named(cell, f"{exercise}-text-header" if exercise else "course-header", locked=True)
+
+
 def header_notebook(text: str) -> dict[str, Any]:
     """The notebook whose cells nbgrader puts above every assignment."""
-    cell = {"cell_type": "markdown", "id": "course-header", "metadata": {}, "source": text}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {
-        "cells": [_named(cell, "course-header", locked=True)],
+        "cells": [header_cell(text)],
         "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
         "nbformat": 4,
         "nbformat_minor": 5,

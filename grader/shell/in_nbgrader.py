@@ -45,15 +45,16 @@ COUNTED = re.compile(r"(\d+) hidden checks?, ([\d.]+) points?")
 _autograders: dict[str, Autograder] = {}
 
 
-def configure(c: Config, kit: str = "") -> None:
+def configure(c: Config, kit: str = "", header: bool = True) -> None:
     """Have nbgrader grade with this course: for the ``nbgrader_config.py`` of a course or of a student's folder.
 
-    ``kit`` is the clone that holds the checks; without it, the clone of this engine. A header that is configured stays.
+    ``kit`` is the clone that holds the checks; without it, the clone of this engine. ``header``: whether
+    ``source/header.ipynb`` stands above every assignment.
     """
     make_alembic_known()
     warnings.filterwarnings("ignore", message=".*not in session", module=r"nbgrader\.api")  # of no use to an instructor
     c.ClearSolutions.code_stub = {"python": CODE_STUB}
-    if "header" not in c.IncludeHeaderFooter:
+    if header:
         c.IncludeHeaderFooter.header = "source/header.ipynb"
     c.Autograde.exporter_class = f"{HERE}.ForgivingExporter"
     c.Autograde.pre_convert_hook = f"{HERE}.expect_notebooks"

@@ -288,6 +288,11 @@ def _committed_tape(course: Course, sources: Sources) -> Tape | None:
     return tape if tape.header["fingerprint"] == sources.fingerprint("public") else None
 
 
+def is_recorded(course: Course, exercise: Exercise) -> bool:
+    """Whether the cache of all checks is there."""
+    return _cache_file(course, Sources(course, exercise)).exists()
+
+
 def refresh_cache(course: Course, exercise: Exercise, server: Server) -> bool:
     """Record the cache of all checks unless it is there; whether it was recorded. Never fails because of the disk."""
     sources = Sources(course, exercise)

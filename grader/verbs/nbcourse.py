@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from grader.logic.hints import without_hints
-from grader.logic.nbgrader_source import Worth, header_notebook, source_notebook
+from grader.logic.nbgrader_source import Worth, header_cell, header_notebook, source_notebook
 from grader.logic.notebook import dump
-from grader.model.errors import UsageError
+from grader.model.errors import EnvironmentProblem, UsageError
 from grader.model.types import Exercise
 from grader.system.course import Course, write_atomically
+from grader.system.gradebook import Gradebook
 from grader.system.host import Server
 from grader.system.launch import packages_for
 from grader.verbs.build import backup_of
-from grader.verbs.grading import Sources, make_plan, refresh_cache
+from grader.verbs.grading import Sources, is_recorded, make_plan, refresh_cache
 
 CONFIG = "nbgrader_config.py"
 MANIFEST = ".grader-course.json"
@@ -30,6 +31,8 @@ COURSE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DEFAULT_ID = "transformers"
 BEGIN = "# ---- grading with the checks of “transformers from scratch”; written by `grader course`"
 END = "# ---- end of what `grader course` wrote; everything below is yours"
+SHARED = ", header=False"  # in the call of `configure`: other assignments are in the course, too
+LISTS = ("sanitize_preprocessors", "autograde_preprocessors", "exporter_class", "pre_convert_hook", "code_stub")
 Say = Callable[[str], Any]
 
 
@@ -53,6 +56,9 @@ def make_course(
         raise UsageError(f"{out} is a file.", "Name a folder for the course; it is made where there is none.")
     if not COURSE_ID.fullmatch(course_id):
         raise UsageError(f"{course_id!r} is no course id.", "Use letters, digits, - and _, 128 at most.")
+    place = out.resolve()
+    if place == course.root.resolve() or any(place.is_relative_to(part.resolve()) for part in own_folders(course)):
+        raise UsageError(f"{out} is part of the clone itself.", "Name a folder of its own for the course.")
     chosen = list({exercise.name: exercise for exercise in units}.values()) or course.found()
     if not chosen:
         raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
@@ -67,21 +73,40 @@ def make_course(
     return 0
 
 
+def own_folders(course: Course) -> list[Path]:
+    """The folders of a clone that hold its parts."""
+    return [course.root / name for name in ("exercises", "grader", "lab", "solutions", "tapes", "tests", "tools")]
+
+
 def _write(course: Course, folder: _Folder, chosen: Sequence[Exercise], course_id: str, gradebook: str) -> None:
-    folder.write(HEADER, dump(header_notebook(header_text())))
+    shared = _is_shared(folder.root / CONFIG)
+    if not shared:
+        folder.write(HEADER, dump(header_notebook(header_text())))
     for exercise in chosen:
-        worth = worth_of(course, exercise)
+        worth = worth_of(course, exercise, folder.say)
         sources = Sources(course, exercise)
         book = source_notebook(without_hints(sources.text("task.md")), sources.solution, exercise, worth)
+        if shared:  # what stands above all assignments is the others' affair
+            book["cells"].insert(0, header_cell(header_text(), exercise.name))
         folder.write(f"{SOURCE}/{exercise.name}/{exercise.name}.ipynb", dump(book))
-    _configure(folder, course, course_id, gradebook)
+    _configure(folder, course, course_id, gradebook, shared)
     folder.finish()
 
 
-def worth_of(course: Course, exercise: Exercise) -> Worth:
+def _is_shared(config: Path) -> bool:
+    """Whether the course was there before this command was first called on it."""
+    if not config.is_file():
+        return False
+    text = _decoded(config.read_bytes(), config)
+    return BEGIN not in text or SHARED in text
+
+
+def worth_of(course: Course, exercise: Exercise, say: Say) -> Worth:
     """Number and points of the checks, by step and hidden or not; what wrong ideas answer is recorded on the way."""
     with Server(packages_for(exercise.framework)) as server:
-        refresh_cache(course, exercise, server)
+        if not is_recorded(course, exercise):
+            say(f"{exercise.name}: recording what every wrong idea answers, once; that takes up to two minutes")
+            refresh_cache(course, exercise, server)
         checks = make_plan(course, exercise).run(server, lambda session: list(session.checks))
     worth: dict[tuple[str, bool], tuple[int, float]] = {}
     for check in checks:
@@ -141,13 +166,14 @@ class _Folder:
             write_atomically(path, text)
 
 
-def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) -> None:
+def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str, shared: bool) -> None:
     """Write the configuration, or add to the one that is there; what this command wrote before is renewed in its place."""
     path = folder.root / CONFIG
-    block = _block(course)
+    block = _block(course, shared)
     if not path.is_file():
         write_atomically(path, _config(course_id, gradebook, block))
         folder.say(f"wrote {CONFIG}")
+        _prepare(gradebook or f"sqlite:///{folder.root.resolve() / 'gradebook.db'}", course_id, folder.say)
         return
     data = path.read_bytes()
     old = _decoded(data, path)
@@ -157,6 +183,10 @@ def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) 
         folder.keep(path, data)
         write_atomically(path, new)
         folder.say(f"added to your {CONFIG}: grading with the checks of this course")
+        if replaced := [name for name in LISTS if name in ours.sub("", old)]:
+            folder.say(
+                f"your {' and '.join(replaced)} there is replaced by this course's; other assignments go through it, too"
+            )
     if gradebook and gradebook not in new:
         folder.say(
             f"{CONFIG} was there already, so --gradebook is not in it: set c.CourseDirectory.db_url there yourself"
@@ -165,6 +195,15 @@ def _configure(folder: _Folder, course: Course, course_id: str, gradebook: str) 
         folder.say(f"{CONFIG} names no course: set c.CourseDirectory.course_id there, or nothing can be graded")
     elif course_id not in (DEFAULT_ID, *re.findall(r"[A-Za-z0-9_-]+", new)):
         folder.say(f"{CONFIG} was there already, so --course-id is not in it: the gradebook belongs to the id that is")
+
+
+def _prepare(url: str, course_id: str, say: Say) -> None:
+    """Make the gradebook's tables before anybody works with it; without nbgrader that has to wait."""
+    try:
+        with Gradebook(url, course_id) as book:
+            say(book.prepare() or f"The gradebook {book.address} is there.")
+    except EnvironmentProblem as problem:
+        say(str(problem))
 
 
 def _decoded(data: bytes, path: Path) -> str:
@@ -182,7 +221,7 @@ def clone_of(root: Path) -> Course | None:
         text = (root / CONFIG).read_text(encoding="utf-8")
     except OSError:
         return None
-    named = re.search(r"^configure\(c, kit=(.+)\)$", text, re.MULTILINE)
+    named = re.search(rf"^configure\(c, kit=(.+?)(?:{SHARED})?\)$", text, re.MULTILINE)
     try:
         kit = Path(ast.literal_eval(named[1])) if named else None
     except (ValueError, SyntaxError, TypeError):
@@ -193,14 +232,14 @@ def clone_of(root: Path) -> Course | None:
 _GET = "c = get_config()  # noqa: F821\n"
 
 
-def _block(course: Course) -> str:
+def _block(course: Course, shared: bool) -> str:
     lines = [
         BEGIN,
         "try:",
         "    from grader.shell.in_nbgrader import configure",
         "except ImportError as missing:  # nbgrader would go on without, and grade by its own rules",
         '    raise SystemExit(f"nbgrader cannot load this course: {missing}. Use the environment of the course.")',
-        f"configure(c, kit={str(course.root.resolve())!r})",
+        f"configure(c, kit={str(course.root.resolve())!r}{SHARED if shared else ''})",
         END,
     ]
     return "\n".join(lines)

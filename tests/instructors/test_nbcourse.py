@@ -66,7 +66,7 @@ def backups(folder):
 def test_a_new_folder_holds_a_whole_course_and_nothing_else(made, out):
     said = made()
 
-    assert sorted(content(out)) == sorted([CONFIG, MANIFEST, HEADER, NOTEBOOK])
+    assert sorted(content(out)) == sorted([CONFIG, MANIFEST, HEADER, NOTEBOOK, "gradebook.db"])
     assert said[-2] == f"{out} is an nbgrader course with counter."
     assert "nbgrader generate_assignment counter" in said[-1]
 
@@ -74,7 +74,7 @@ def test_a_new_folder_holds_a_whole_course_and_nothing_else(made, out):
 def test_no_check_of_any_kind_lies_in_the_course(made, out):
     made("counter")
 
-    text = "\n".join(data.decode("utf-8") for data, _ in content(out).values())
+    text = "\n".join(data.decode("utf-8", "replace") for data, _ in content(out).values())
     checks = [
         (TOY / "ex01_counter" / name).read_text(encoding="utf-8") for name in ("test_public.py", "test_hidden.py")
     ]
@@ -240,6 +240,41 @@ def test_a_configuration_that_was_there_is_added_to_and_works_on(made, out, fore
         99,
     )
     assert config.Autograde.sanitize_preprocessors[0].endswith(".RebuildCells")
+
+
+def test_other_assignments_of_a_course_that_was_there_keep_their_header(made, out, foreign):
+    header = out / "source" / "header.ipynb"
+    header.parent.mkdir(exist_ok=True)
+    header.write_text("theirs", encoding="utf-8")
+
+    for _ in range(2):
+        made("counter")
+
+        assert header.read_text(encoding="utf-8") == "theirs"
+        assert loaded(out).IncludeHeaderFooter == {}
+        first = json.loads((out / NOTEBOOK).read_text(encoding="utf-8"))["cells"][0]
+        assert first["metadata"]["nbgrader"]["grade_id"] == "counter-text-header"
+
+
+def test_what_a_course_that_was_there_loses_of_its_configuration_is_told(made, foreign):
+    foreign.write_text("c = get_config()\nc.Autograde.sanitize_preprocessors = ['theirs']\n", encoding="utf-8")
+
+    said = made("counter")
+
+    assert any("your sanitize_preprocessors there is replaced" in line for line in said)
+
+
+def test_the_clone_itself_is_no_place_for_a_course(clone):
+    for place in (clone.root, clone.root / "solutions" / "course", clone.root / "exercises"):
+        with pytest.raises(UsageError, match="part of the clone itself"):
+            make_course(clone, place, say=lambda text: None)
+
+
+def test_a_recording_that_takes_its_time_is_announced_once(made, clone, out):
+    shutil.rmtree(clone.cache, ignore_errors=True)
+
+    assert any("recording what every wrong idea answers" in line for line in made("counter"))
+    assert not any("recording what" in line for line in made("counter"))
 
 
 def test_it_is_not_added_to_twice(made, foreign):
