@@ -1,6 +1,6 @@
 """Measures every claim, writes ``benchmarks/results/*.json`` and a table, and exits with 1 when one is missed.
 
-    python -m benchmarks [SECTION ...]      warm, cold, many, torch, training; all of them unless some are named
+    python -m benchmarks [SECTION ...]      warm, cold, many, classes, torch, training; all of them unless some are named
 
 What is not measured anew stays in the table as it was measured last.
 
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cold, many, training, warm, with_torch
+from benchmarks import classes, cold, many, training, warm, with_torch
 from benchmarks.timing import REFERENCE_START, Floor, Row, measure_floor
 
 RESULTS = Path(__file__).with_name("results")
@@ -79,6 +79,16 @@ def _many(floor: Floor, times: many.Many) -> list[Row]:
     ]
 
 
+def _classes(times: classes.Classes) -> list[Row]:
+    seconds = f"{times.count} notebooks, one core each: nbgrader {times.nbgrader:.1f} s"
+    note = f"{seconds}, with our plug-in {times.plugin:.1f} s, `grader batch` {times.batch:.2f} s; 1/{times.nbgrader / times.batch:.0f}"
+    unit = "× nbgrader's own time"
+    return [
+        Row("`grader batch`, the gradebook written", times.batch / times.nbgrader, 1 / 40, unit, note),
+        Row("nbgrader with our plug-in", times.plugin / times.nbgrader, 1, unit, note),
+    ]
+
+
 def _with_torch(floor: Floor, start: with_torch.Start, verdicts: list[with_torch.Verdicts]) -> list[Row]:
     share = f"a fork {start.fork:.0f} ms, a cold `import torch` {start.fresh:.0f} ms"
     rows = [Row("a fork's first answer, PyTorch loaded", start.fork / start.fresh, 0.1, "× a cold import", share)]
@@ -100,6 +110,7 @@ SECTIONS: dict[str, Callable[[Floor], tuple[list[Row], dict[str, Any]]]] = {
     "warm": lambda floor: (_warm(floor, warm.measure()), {}),
     "cold": lambda floor: (_cold(cold.measure()), {}),
     "many": lambda floor: (_many(floor, many.measure()), {}),
+    "classes": lambda floor: (_classes(classes.measure()), {}),
     "torch": lambda floor: (_with_torch(floor, with_torch.start(), list(with_torch.verdicts())), {}),
     "training": lambda floor: _training(training.measure()),
 }

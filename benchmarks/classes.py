@@ -1,12 +1,15 @@
-"""A class of sixty notebooks three ways, one core each and start-up included: by nbgrader, by nbgrader with our checks, by `grader batch`.
+"""A class of sixty notebooks three ways, one core each and start-up included: by nbgrader, by nbgrader with our plug-in, by `grader batch`.
 
-nbgrader's own side is favoured: its grade cells hold one trivial assertion each, in the place of the checks.
+For nbgrader's own side the same checks are written as ordinary tests, as an instructor would without this kit: each grade cell calls
+the student's functions with the inputs that its checks ask with and compares with the right answers, which stand in a file beside the
+notebook. A cell stops at its first failure, so nothing is named and nothing earned in part: less work than on our side.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -15,14 +18,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grader.logic.marks import HIDDEN, PUBLIC, cell_id
 from grader.logic.notebook import dump
+from grader.model.types import Value
 from grader.system.course import Course
+from grader.system.host import Server
+from grader.verbs.grading import Sources, make_plan
 from grader.verbs.nbcourse import make_course
+from grader.verbs.session import Session
 from tests.instructors.classroom import EXERCISE, Classroom, Student, hand_in
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 60
-TRIVIAL = "assert callable(softmax)"
+TESTS = """\
+import pickle, numpy as np
+for name, args, kwargs, expected in pickle.load(open("tests.pickle", "rb"))[{cell!r}]:
+    if isinstance(expected, str):
+        try:
+            globals()[name](*args, **kwargs)
+        except Exception as error:
+            assert expected in [base.__name__ for base in type(error).__mro__]
+        else:
+            raise AssertionError(name)
+    else:
+        got = globals()[name](*args, **kwargs)
+        for one, wanted in zip(got if isinstance(got, tuple) else [got], expected if isinstance(expected, tuple) else [expected]):
+            if isinstance(wanted, np.ndarray):
+                np.testing.assert_allclose(one, wanted, rtol=1e-5, atol=1e-6)"""
 PLAIN = """
 import os
 c = get_config()
@@ -62,9 +84,12 @@ def measure() -> Classes:
 
 
 def _class(release: dict[str, Any]) -> list[Student]:
-    """Right answers in all their forms, and wrong ones."""
-    students = Classroom(Course(ROOT), Course(ROOT).find(EXERCISE), release).students()
-    return [one for one in students if one.kind in ("right", "wrong") and not one.same_as][:COUNT]
+    """Right answers in all their forms, and wrong ones for the rest."""
+    students = [
+        one for one in Classroom(Course(ROOT), Course(ROOT).find(EXERCISE), release).students() if not one.same_as
+    ]
+    right = [one for one in students if one.kind == "right"]
+    return [*right, *(one for one in students if one.kind == "wrong")][:COUNT]
 
 
 def _make_plain(root: Path, ours: Path, students: list[Student]) -> None:
@@ -72,7 +97,8 @@ def _make_plain(root: Path, ours: Path, students: list[Student]) -> None:
     (root / "source" / EXERCISE).mkdir(parents=True)
     (root / "nbgrader_config.py").write_text(PLAIN, encoding="utf-8")
     source = _read(ours / "source" / EXERCISE / f"{EXERCISE}.ipynb")
-    (root / "source" / EXERCISE / f"{EXERCISE}.ipynb").write_text(dump(_trivial(source)), encoding="utf-8")
+    (root / "source" / EXERCISE / f"{EXERCISE}.ipynb").write_text(dump(_with_tests(source)), encoding="utf-8")
+    (root / "source" / EXERCISE / "tests.pickle").write_bytes(pickle.dumps(_tests()))
     _run(["-m", "nbgrader", "generate_assignment", EXERCISE], root)
     released = _read(root / "release" / EXERCISE / f"{EXERCISE}.ipynb")
     locked = {_name(cell): cell for cell in released["cells"] if _name(cell)}
@@ -85,8 +111,27 @@ def _make_plain(root: Path, ours: Path, students: list[Student]) -> None:
         (folder / f"{EXERCISE}.ipynb").write_text(json.dumps(book), encoding="utf-8")
 
 
-def _trivial(book: dict[str, Any]) -> dict[str, Any]:
-    cells = [{**cell, "source": TRIVIAL} if _is_grade(cell) else cell for cell in book["cells"]]
+def _tests() -> dict[str, list[tuple[str, tuple, dict, Any]]]:
+    """The calls of each grade cell's checks with the right answers; the name of the exception where one is asked for."""
+    sources = Sources(Course(ROOT), Course(ROOT).find(EXERCISE))
+    live = sources.live()
+
+    def calls(session: Session) -> dict[str, list[tuple[str, tuple, dict, Any]]]:
+        found: dict[str, list[tuple[str, tuple, dict, Any]]] = {}
+        for check in session.checks:
+            cell = cell_id(EXERCISE, check.step, HIDDEN if check.hidden else PUBLIC)
+            run = session.run_check(check, live.solution())
+            for call, outcome in zip(run.calls, run.outcomes, strict=True):
+                expected = outcome.value if isinstance(outcome, Value) else getattr(outcome, "type", "")
+                found.setdefault(cell, []).append((call.name, call.args, call.kwargs, expected))
+        return found
+
+    with Server() as server:
+        return make_plan(Course(ROOT), sources.exercise).run(server, calls)
+
+
+def _with_tests(book: dict[str, Any]) -> dict[str, Any]:
+    cells = [{**cell, "source": TESTS.format(cell=_name(cell))} if _is_grade(cell) else cell for cell in book["cells"]]
     return {**book, "cells": [{**cell, "source": "".join(cell["source"])} for cell in cells]}
 
 
