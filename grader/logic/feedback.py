@@ -30,8 +30,11 @@ def hidden_text(checks: Sequence[CheckResult], ideas: Mapping[str, Idea], policy
     if policy == "idea":
         named = list(dict.fromkeys(name for check in checks for name in check.looks_like if name in ideas))
         said += [_idea(ideas[name]) for name in named]
-        failed = any(check.outcome not in ("passed", "skipped") for check in checks)
-        if failed and not named:
+        failed = [check for check in checks if check.outcome not in ("passed", "skipped")]
+        unwritten = [check for check in failed if check.message.startswith("to do ")]
+        if unwritten:
+            said.append(f"{len(unwritten)} call something that is not written yet")
+        if len(failed) > len(unwritten) and not named:
             said.append("No idea that is known gives exactly these answers.")
     if policy == "message":
         for check in checks:

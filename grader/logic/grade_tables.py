@@ -51,7 +51,7 @@ class Sheet:
         `UsageError` where a quote is not closed.
         """
         begin, text = (BOM, text[1:]) if text.startswith(BOM) else ("", text)
-        first = re.sub(r'"[^"]*"', "", text.split("\n", 1)[0])
+        first = re.split(r"[\r\n]", re.sub(r'"[^"]*"', "", text), maxsplit=1)[0]
         separator = ";" if first.count(";") > first.count(",") else ","
         # A cell is quoted as a whole, or it ends before the next separator or line end.
         cell = re.compile(
@@ -290,9 +290,12 @@ def _canvas_column(head: Sequence[str], wanted: str) -> int:
 
 
 def _spellings(named: Sequence[str]) -> list[str]:
-    """A name in both orders, from one cell "Last, First" or from two cells."""
+    """A name in both orders and in one word, from one cell "Last, First" or from two cells."""
     last, comma, first = named[0].partition(",") if len(named) == 1 else (named[0], ",", named[1])
-    return [named[0], f"{first.strip()} {last.strip()}", f"{last.strip()}, {first.strip()}"] if comma else [named[0]]
+    if not comma:
+        return [named[0]]
+    joined = "".join(letter for letter in last + first if letter.isalnum())  # as in the names of Canvas's downloads
+    return [named[0], f"{first.strip()} {last.strip()}", f"{last.strip()}, {first.strip()}", joined]
 
 
 def _key(text: str) -> str:
@@ -367,7 +370,12 @@ class _Filling:
         return True
 
     def words(self, title: str, worth: Decimal | None) -> list[str]:
-        """What an instructor has to know about the column."""
+        """What an instructor has to know about the column; `UsageError` where it has nobody of the class."""
+        if self.left and not self.touched:
+            raise UsageError(
+                f"{title}: nobody of the class table is in this file, so nothing was filled in.",
+                f"Not found: {_listed([f'{student} ({why})' for student, why in self.left])}.",
+            )
         rule = f", scaled to {worth.normalize():f} points and rounded to two decimals" if worth is not None else ""
         said = [f"{title}: {_count(self.filled, 'mark')} filled in{rule}."]
         if self.changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -221,6 +222,8 @@ def _judge_checkpoint(
 def _chosen_exercises(course: Course, names: tuple[str, ...], submission: Path | None) -> list[Exercise]:
     if names:
         found = [course.find(name) for name in names]
+        for name, exercise in zip(names, found, strict=True):
+            _refuse_elsewhere(course, name, exercise)
         if submission is not None and len(found) > 1:
             raise UsageError("--submission is one file, for one exercise.", "Name one exercise.")
         return list({exercise.name: exercise for exercise in found}.values())
@@ -234,6 +237,19 @@ def _chosen_exercises(course: Course, names: tuple[str, ...], submission: Path |
         names = tuple(one.name for one in exercises)
         raise UsageError(f"Which exercise is {submission} for?", f"Name one of: {', '.join(names)}.")
     return fitting
+
+
+def _refuse_elsewhere(course: Course, name: str, exercise: Exercise) -> None:
+    """A path to a file names the exercise that it belongs to; a file that lies elsewhere must not pass for the learner's own."""
+    path = Path(name)
+    if path.suffix not in (".py", ".ipynb") or not path.is_file():
+        return
+    folders = (course.exercise_folder(exercise), course.solution_folder(exercise))
+    if path.resolve().parent not in [folder.resolve() for folder in folders]:
+        raise UsageError(
+            f"{name} is not the file that {exercise.name} is worked on in.",
+            f"To grade it: grader check {exercise.name} --submission {shlex.quote(name)}",
+        )
 
 
 def _write_junit(path: Path, reports: list[Report]) -> None:

@@ -39,6 +39,8 @@ from grader.system.submission import of_notebook, read_submission
 from grader.verbs.autograde import STAMP, Autograder, Records, resembling
 
 HERE = "grader.shell.in_nbgrader"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+NO_KERNEL = "graded-by-the-checks-of-the-course"
 CALLED = re.compile(rf'^# {CHECK}\n(?:.*\n)*check\("(\w+)"')
 COUNTED = re.compile(r"(\d+) hidden checks?, ([\d.]+) points?")
 
@@ -56,6 +58,22 @@ def configure(c: Config, kit: str = "", header: bool = True) -> None:
     c.ClearSolutions.code_stub = {"python": CODE_STUB}
     if header:
         c.IncludeHeaderFooter.header = "source/header.ipynb"
+    c.GenerateAssignment.preprocessors = [
+        "nbgrader.preprocessors.IncludeHeaderFooter",
+        "nbgrader.preprocessors.InstantiateTests",
+        "nbgrader.preprocessors.LockCells",
+        "nbgrader.preprocessors.ClearSolutions",
+        "nbgrader.preprocessors.ClearOutput",
+        "nbgrader.preprocessors.CheckCellMetadata",
+        "nbgrader.preprocessors.ComputeChecksums",
+        f"{HERE}.NoKernelForGrading",
+        "nbgrader.preprocessors.SaveCells",
+        f"{HERE}.KernelForStudents",
+        "nbgrader.preprocessors.ClearHiddenTests",
+        "nbgrader.preprocessors.ClearMarkScheme",
+        "nbgrader.preprocessors.ComputeChecksums",
+        "nbgrader.preprocessors.CheckCellMetadata",
+    ]
     c.Autograde.exporter_class = f"{HERE}.ForgivingExporter"
     c.Autograde.pre_convert_hook = f"{HERE}.expect_notebooks"
     c.Autograde.sanitize_preprocessors = [
@@ -115,6 +133,33 @@ def _released(coursedir: Any, resources: Any) -> list[KnownCell]:
 
 def _of_this_course(cell: KnownCell) -> bool:
     return cell.grade and bool(marks.exercise_of(cell.name)) and cell.source.startswith(f"# {CHECK}")
+
+
+# ---------------------------------------------------------------- releasing
+
+
+class NoKernelForGrading(NbGraderPreprocessor):
+    """Into the gradebook goes a kernel that there is not.
+
+    Where nbgrader cannot read its configuration it goes on without, and would run what students handed in with the
+    instructor's rights. It takes the kernel from the gradebook, finds none, and stops.
+    """
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        """The notebook with that kernel, where it is an exercise of this course."""
+        if _is_exercise(nb):
+            nb.metadata["kernelspec"] = {**KERNEL, "name": NO_KERNEL, "display_name": "graded by the course's checks"}
+        return nb, resources
+
+
+class KernelForStudents(NbGraderPreprocessor):
+    """Students get the kernel that everybody has."""
+
+    def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
+        """The notebook with Python's kernel, where it is an exercise of this course."""
+        if _is_exercise(nb):
+            nb.metadata["kernelspec"] = dict(KERNEL)
+        return nb, resources
 
 
 class _InCourse(NbGraderPreprocessor):
@@ -315,10 +360,11 @@ class ValidateWithChecks(NbGraderPreprocessor):
         units = [marks.exercise_of(name) for name in public] or called
         if not units:
             return Execute(parent=self.parent).preprocess(nb, resources)
-        if not public:
-            nb.cells.append(_lost(units[0]))
-            public = {marks.cell_id(units[0], "", ""): nb.cells[-1]}
         hidden = _not_run(nb)
+        whole = _added(units[0]) if not public else None
+        if whole is not None:  # a notebook of the kit's, or one whose metadata is lost
+            nb.cells.append(whole)
+            public = {_name(whole): whole}
         try:
             graders = _autograder(self.kit)
             exercise = graders.exercise(units[0])
@@ -327,13 +373,15 @@ class ValidateWithChecks(NbGraderPreprocessor):
             for cell in public.values():
                 cell.outputs = [_error(str(error))]
             return nb, resources
+        if whole is not None and report.status != "passed":
+            whole.outputs = [_error(screen.verdict(report, exercise))]
         for step in exercise.steps:
             cell = public.get(marks.cell_id(exercise.name, step.name, marks.PUBLIC))
             checks = marks.of_cell(report, step.name, False)
             if cell is None or all(check.outcome in ("passed", "skipped") for check in checks):
                 continue
-            whole = report.status in ("broken", "not_started")
-            said = _wrapped(report.message) if whole else screen.of_checks(step, checks)
+            nothing = report.status in ("broken", "not_started")
+            said = _wrapped(report.message) if nothing else screen.of_checks(step, checks)
             cell.outputs = [_error("\n\n".join(filter(None, [said, hidden])))]
         if hidden and hasattr(self.parent, "stream"):
             self.parent.stream.write(f"{hidden}\n")
@@ -365,21 +413,16 @@ class HarmlessText(NbGraderPreprocessor):
         return nb, resources
 
 
-def _lost(unit: str) -> Any:
-    """A grade cell for a notebook that has none left, in which validation says so."""
-    cell = nbformat.v4.new_code_cell(f"# {CHECK}")
+def _added(unit: str) -> Any:
+    """A grade cell for a notebook that has none, in which validation shows the verdict on all of it."""
+    cell = nbformat.v4.new_code_cell(f"# {CHECK}\n# all public checks of {unit}")
     cell.metadata["nbgrader"] = {
         "grade": True,
         "solution": False,
         "locked": True,
         "points": 1,
-        "grade_id": f"{unit}-lost",
+        "grade_id": f"{unit}-all",
     }
-    text = """\
-The cells of this notebook have lost what nbgrader keeps in them, so it cannot tell
-which of them are checks. Your code is graded all the same; its check cells say how
-it stands. To have Validate back, fetch the notebook anew and copy your code over."""
-    cell.outputs = [_error(text)]
     return cell
 
 
@@ -401,6 +444,10 @@ def _not_run(nb: Any) -> str:
 
 def _is_grade(cell: Any) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get("grade"))
+
+
+def _is_exercise(nb: Any) -> bool:
+    return any(_is_grade(cell) and marks.exercise_of(_name(cell)) for cell in nb.cells)
 
 
 def _name(cell: Any) -> str:

@@ -6,6 +6,7 @@ with a problem, or is left out with a reason.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import hashlib
@@ -287,7 +288,7 @@ class _Listing:
         self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, parts: Parts, shown: str, budget: int, is_inside: bool
     ) -> int:
         """One member of an archive; how many bytes were unpacked for it."""
-        name = _printable(member.filename)
+        name = _printable(_name_of(member))
         inner = tuple(part for part in re.split(r"[/\\]", name) if part not in ("", "."))
         file, parts = shown + "/".join(inner), (*parts, *inner)
         if not inner or any(_LITTER.match(part) for part in inner if part != ".."):
@@ -325,6 +326,14 @@ class _Listing:
             elif problem := self._add_archive(BytesIO(data), parts, f"{file}!", is_inside=True):
                 self.leave(file, f"cannot be taken for a zip: {problem}")
         return member.file_size if member.file_size <= most else 0
+
+
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """A member's name. Without the flag for UTF-8 a zip's names are said to be in code page 437, but many tools write UTF-8."""
+    if not member.flag_bits & 0x800:
+        with contextlib.suppress(UnicodeError):
+            return member.filename.encode("cp437").decode("utf-8")
+    return member.filename
 
 
 def _taken_in(name: str, data: bytes | _Unreadable, exercises: Sequence[Exercise]) -> _Read:

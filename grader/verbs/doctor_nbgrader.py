@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grader.verbs.doctor import Finding, install_command
+from grader.verbs.doctor import ENGINE_ROOT, Finding, install_command
 from grader.verbs.nbcourse import CONFIG
 
 # nbgrader reads its configuration as it does for its own commands; nothing is changed.
@@ -27,6 +27,9 @@ app.log.setLevel(logging.CRITICAL)
 app.raise_config_file_errors = True  # nbgrader's commands go on without a configuration that they cannot read
 app.load_config_file()
 course = CourseDirectory(config=app.config)
+if "GradeWithChecks" in app.config:
+    from grader.shell.in_nbgrader import GradeWithChecks
+    GradeWithChecks(config=app.config)
 print(json.dumps({"exchange": Exchange(config=app.config).root, "course": course.course_id, "url": course.db_url}))
 """
 
@@ -44,14 +47,31 @@ def examine() -> Iterator[Finding]:
         yield Finding("", f"No {CONFIG} here. In a course's folder this looks at its exchange and its gradebook, too.")
         return
     try:
-        done = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=120, check=True)
-        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError) as error:
-        reason = (getattr(error, "stderr", "") or str(error)).strip().split("\n")[-1]
-        yield Finding("", f"{CONFIG} cannot be read by nbgrader: {reason}", f"Mend {CONFIG}.")
+        said = settings(Path())
+    except ValueError as reason:
+        seen = f"{CONFIG} cannot be read by nbgrader, which goes on without it: {reason}"
+        yield Finding("nbgrader", seen, f"Mend {CONFIG}; grade nothing before.", needed=True)
         return
     yield _exchange(Path(said["exchange"]))
     yield _gradebook(said)
+
+
+def settings(course: Path) -> dict[str, Any]:
+    """What nbgrader takes from the configuration in a course's folder; ValueError, with the reason, where it cannot read it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINE_ROOT), os.environ.get("PYTHONPATH", "")])}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", ASK],
+            cwd=course,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError) as error:
+        raise ValueError((getattr(error, "stderr", "") or str(error)).strip().split("\n")[-1]) from error
 
 
 def _exchange(root: Path) -> Finding:

@@ -19,7 +19,7 @@ from grader.model.types import Exercise
 from grader.system.course import Course, write_atomically
 from grader.system.gradebook import Gradebook
 from grader.system.host import Server
-from grader.system.launch import packages_for
+from grader.system.launch import demand, packages_for
 from grader.verbs.build import backup_of
 from grader.verbs.grading import Sources, is_recorded, make_plan, refresh_cache
 
@@ -27,6 +27,7 @@ CONFIG = "nbgrader_config.py"
 MANIFEST = ".grader-course.json"
 SOURCE = "source"
 HEADER = f"{SOURCE}/header.ipynb"
+BACKUPS = "backups"
 COURSE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DEFAULT_ID = "transformers"
 BEGIN = "# ---- grading with the checks of “transformers from scratch”; written by `grader course`"
@@ -62,7 +63,12 @@ def make_course(
     chosen = list({exercise.name: exercise for exercise in units}.values()) or course.found()
     if not chosen:
         raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
+    _demand_packages(chosen)
     try:
+        if not out.exists():
+            out.mkdir(parents=True)
+            out.chmod(0o700)  # the solutions and the gradebook lie in it
+            say(f"made {out}, readable by you alone")
         _write(course, _Folder(out, say), chosen, course_id, gradebook)
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}.", "Name another folder.") from error
@@ -71,6 +77,17 @@ def make_course(
     first = chosen[0].name
     say(f"next: cd {out}; nbgrader generate_assignment {first}; nbgrader release_assignment {first}")
     return 0
+
+
+def _demand_packages(chosen: Sequence[Exercise]) -> None:
+    """`EnvironmentProblem`, before anything is written, where an exercise cannot be graded here."""
+    for exercise in chosen:
+        try:
+            demand(packages_for(exercise.framework))
+        except EnvironmentProblem as problem:
+            others = [one.name for one in chosen if one.framework == "numpy"]
+            name = f"; or name the exercises that do without it: {' '.join(others)}" if others else ""
+            raise EnvironmentProblem(f"{exercise.name}: {problem.message}", f"{problem.mend}{name}") from None
 
 
 def own_folders(course: Course) -> list[Path]:
@@ -154,10 +171,11 @@ class _Folder:
         self.written[name] = _sum(data)
 
     def keep(self, path: Path, content: bytes) -> None:
-        """Keep a file that is going to change."""
-        backup = backup_of(path)
+        """Keep a file that is going to change, where nbgrader copies nothing from: beside a notebook it would be released."""
+        name = path.relative_to(self.root)
+        backup = backup_of(self.root / BACKUPS / name)
         write_atomically(backup, content)
-        self.say(f"kept your {path.relative_to(self.root).as_posix()} as {backup.name}")
+        self.say(f"kept your {name.as_posix()} as {backup.relative_to(self.root).as_posix()}")
 
     def finish(self) -> None:
         """Remember what was written."""

@@ -20,10 +20,12 @@ from typing import Any
 from grader.logic.feedback import moved
 from grader.model.errors import UsageError
 from grader.verbs.autograde import STAMP, Records, resembling
+from grader.verbs.doctor_nbgrader import settings
 from grader.verbs.nbcourse import CONFIG, SOURCE
 
 SUBMITTED = "submitted"
 AUTOGRADED = "autograded"
+FEEDBACK = "feedback"
 Say = Callable[[str], Any]
 
 
@@ -107,6 +109,7 @@ def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say
         return len(found)
     todo = [one.student for one in found if one.gradable]
     if todo or everything:
+        _demand_settings(root)
         records = Records(root)
         students = sorted(path.parent.name for path in (root / SUBMITTED).glob(f"*/{unit}"))
         handed_in = [(student, notebook) for student in students for notebook in notebooks_of(root, unit)]
@@ -118,11 +121,30 @@ def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say
             after = records.read(unit, student, notebook)
             if after is not None and (said := moved(before[student, notebook], after)):
                 say(f"{unit}   {student}: {said}")
+        _drop_stale_pages(root, unit, [one for one in handed_in if records.read(unit, *one) != before[one]], say)
         found = list(unfinished(root, unit))
     _sum_up(root, unit, len(found), say)
     if left := [one.student for one in found if one.gradable]:
         say(f"{unit}   nbgrader could not grade {', '.join(left)}: its log above says why")
     return len(found)
+
+
+def _demand_settings(root: Path) -> None:
+    """nbgrader goes on without a configuration that it cannot read, and would grade by its own rules."""
+    try:
+        settings(root)
+    except ValueError as reason:
+        raise UsageError(f"{root / CONFIG} cannot be read: {reason}", "Mend it; nothing was graded.") from None
+
+
+def _drop_stale_pages(root: Path, unit: str, changed: list[tuple[str, str]], say: Say) -> None:
+    """nbgrader keeps a feedback page that is there; one that shows other marks than the gradebook must not stay."""
+    stale = [root / FEEDBACK / student / unit for student in sorted({student for student, _ in changed})]
+    stale = [folder for folder in stale if folder.is_dir()]
+    for folder in stale:
+        shutil.rmtree(folder, onerror=_make_writable)
+    if stale:
+        say(f"{unit}   {len(stale)} feedback pages showed other marks and are gone: nbgrader generate_feedback {unit}")
 
 
 def _sum_up(root: Path, unit: str, missing: int, say: Say) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 
-def said(toy):
+
+def said(toy, code=0):
     done = toy.grader("doctor", cwd=toy.root)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return " ".join(done.stdout.split())
 
 
@@ -47,8 +49,18 @@ def test_the_gradebook_is_named_and_a_missing_course_id_is_told(toy):
     assert "no course id is set" in said(toy)
 
 
-def test_a_configuration_that_is_broken_is_told_with_its_error(toy):
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("raise ValueError('a typing error')", "ValueError: a typing error"),
+        ("c.Exchange.root = 'never closed", "unterminated string literal"),
+        ("c.GradeWithChecks.hidden_feedback = 'ideas'", "'ideas'"),
+    ],
+)
+def test_a_configuration_that_is_broken_is_told_with_its_error(toy, line, reason):
     with (toy.root / "nbgrader_config.py").open("a") as config:
-        config.write("raise ValueError('a typing error')\n")
+        config.write(f"{line}\n")
 
-    assert "nbgrader_config.py cannot be read by nbgrader: ValueError: a typing error" in said(toy)
+    text = said(toy, code=2)
+
+    assert "nbgrader_config.py cannot be read by nbgrader, which goes on without it" in text and reason in text

@@ -12,7 +12,7 @@ import pytest
 from grader.model.errors import UsageError
 from grader.system.course import Course
 from grader.verbs.nbcourse import BEGIN, CONFIG, END, HEADER, MANIFEST, make_course
-from tests.instructors.conftest import TOY, in_process
+from tests.instructors.conftest import TOY, Taught, in_process
 
 NOTEBOOK = "source/counter/counter.ipynb"
 
@@ -158,10 +158,10 @@ def test_an_edited_notebook_is_kept_beside_with_a_word(made, out):
 
     said = made("counter")
 
-    kept = list((out / NOTEBOOK).parent.glob("counter.ipynb.bak-*"))
+    kept = list((out / "backups" / NOTEBOOK).parent.glob("counter.ipynb.bak-*"))
     assert len(kept) == 1 and kept[0].read_bytes() == edited
     assert b"My own words" not in (out / NOTEBOOK).read_bytes()
-    assert f"kept your {NOTEBOOK} as {kept[0].name}" in said and f"wrote {NOTEBOOK}" in said
+    assert f"kept your {NOTEBOOK} as backups/{Path(NOTEBOOK).parent}/{kept[0].name}" in said and f"wrote {NOTEBOOK}" in said
 
 
 def test_a_notebook_that_was_written_from_here_and_not_edited_is_renewed_without_a_backup(clone, made, out, tmp_path):
@@ -176,9 +176,22 @@ def test_a_notebook_that_was_written_from_here_and_not_edited_is_renewed_without
 
     make_course(Course(later), out, say=said.append)
 
-    assert backups(out) == [line.rsplit(" ", 1)[1] for line in said if line.startswith(f"kept your {CONFIG}")]
+    kept = [line.rsplit("/", 1)[1] for line in said if line.startswith(f"kept your {CONFIG}")]
+    assert backups(out) == kept
     assert f"wrote {NOTEBOOK}" in said and b"Books differ." in (out / NOTEBOOK).read_bytes()
     assert loaded(out).GradeWithChecks.kit == str(later.resolve())
+
+
+def test_a_notebook_that_was_kept_is_not_released(made, out):
+    """nbgrader copies whatever lies beside a source notebook to the students."""
+    made("counter")
+    (out / NOTEBOOK).write_text((out / NOTEBOOK).read_text(encoding="utf-8") + " ", encoding="utf-8")
+    made("counter")
+    assert backups(out)
+
+    assert in_process(Taught(out, out, "counter", out)).generate_assignment("counter")["success"]
+
+    assert [path.name for path in (out / "release").rglob("*") if path.is_file()] == ["counter.ipynb"]
 
 
 @pytest.mark.parametrize("lost", ["gone", "{", "[]", '{"written": 3}', '{"written": {"a": null}}'])
@@ -192,7 +205,7 @@ def test_where_it_is_not_known_what_was_written_everything_that_would_change_is_
 
     made("counter")
 
-    kept = list((out / NOTEBOOK).parent.glob("*.bak-*"))
+    kept = list((out / "backups" / NOTEBOOK).parent.glob("*.bak-*"))
     assert [path.read_text(encoding="utf-8") for path in kept] == ["mine"]
 
 
@@ -231,7 +244,7 @@ def test_a_configuration_that_was_there_is_added_to_and_works_on(made, out, fore
 
     text = foreign.read_text(encoding="utf-8")
     assert text.startswith(FOREIGN) and text.count(BEGIN) == text.count(END) == 1
-    assert [path.read_bytes() for path in out.glob(f"{CONFIG}.bak-*")] == [FOREIGN.encode()]
+    assert [path.read_bytes() for path in (out / "backups").glob(f"{CONFIG}.bak-*")] == [FOREIGN.encode()]
     assert any(line.startswith(f"added to your {CONFIG}") for line in said)
     config = loaded(out)
     assert (config.CourseDirectory.course_id, config.Exchange.root, config.Execute.timeout) == (
@@ -307,7 +320,7 @@ def test_a_configuration_with_other_line_ends_is_kept_byte_by_byte(made, out, fo
     once = foreign.read_bytes()
     made("counter")
 
-    assert [path.read_bytes() for path in out.glob(f"{CONFIG}.bak-*")] == [FOREIGN.replace("\n", "\r\n").encode()]
+    assert [path.read_bytes() for path in (out / "backups").glob(f"{CONFIG}.bak-*")] == [FOREIGN.replace("\n", "\r\n").encode()]
     assert foreign.read_bytes() == once
     assert loaded(out).Exchange.root == "/srv/exchange"
 
