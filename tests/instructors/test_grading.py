@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -140,15 +141,43 @@ def test_a_gradebook_that_holds_something_else_afterwards_is_noticed(handed, mon
     assert set(autos(handed, "bob").values()) == {0.0}
 
 
-@pytest.mark.parametrize("change", ["raise ValueError('a typing error')", "c.Autograde = None"])
-def test_where_nbgrader_cannot_read_the_configuration_nobody_gets_a_point(handed, change):
-    """It goes on with its own rules then, in a kernel; better that right answers earn nothing than wrong ones something."""
-    with (handed.root / "nbgrader_config.py").open("a") as config:
-        config.write(f"\n{change}\n")
+@pytest.mark.parametrize("change", ["raise ValueError('a typing error')", "c.Exchange.root = 'never closed"])
+def test_where_nbgrader_cannot_read_the_configuration_nothing_of_a_students_is_run(handed, filled, solution, change):
+    """nbgrader goes on with its own rules then, and would run what was handed in with the instructor's rights."""
+    trace = handed.root / "it_was_run"
+    book = filled(f"open({str(trace)!r}, 'w').close()\n{solution}")
+    handed.hand_in("mallory", book)
+    config = handed.root / "nbgrader_config.py"
+    sound = config.read_text()
+    config.write_text(f"{sound}\n{change}\n")
 
-    handed.nbgrader("autograde", "counter", "--CourseDirectory.course_id=transformers")
+    done = handed.nbgrader("autograde", "counter", "--CourseDirectory.course_id=transformers")
+    again = handed.grader("regrade", str(handed.root))
 
-    assert set(handed.totals().values()) <= {0.0}
+    assert done.returncode == 1 and "graded-by-the-checks" in done.stderr
+    assert not trace.exists() and not list((handed.root / "autograded").rglob("*.ipynb"))
+    assert all(score.auto is None for cells in handed.scores().values() for score in cells.values())
+    assert again.returncode == 2 and "cannot be read" in " ".join(again.stderr.split())
+    config.write_text(sound)
+    assert handed.grader("regrade", str(handed.root)).returncode == 0
+    assert autos(handed, "ada") == FULL and not trace.exists()
+
+
+def test_students_get_a_kernel_that_there_is(toy):
+    assert toy.release()["metadata"]["kernelspec"]["name"] == "python3"
+
+
+def test_grading_again_takes_the_pages_that_show_other_marks(handed):
+    assert handed.nbgrader("autograde", "counter").returncode == 0
+    assert handed.nbgrader("generate_feedback", "counter").returncode == 0
+    shutil.rmtree(handed.root / "autograded" / "bob")
+    records = handed.root / "records" / "counter" / "bob" / "counter.json"
+    records.write_text(records.read_text().replace('"counter-shares-public": 1.0', '"counter-shares-public": 0.0'))
+
+    done = handed.grader("regrade", str(handed.root))
+
+    assert done.returncode == 0 and "1 feedback pages showed other marks" in done.stdout
+    assert not (handed.root / "feedback" / "bob" / "counter").exists() and handed.feedback("ada")
 
 
 def test_without_the_courses_environment_nbgrader_stops_with_a_sentence(handed, tmp_path):
