@@ -69,15 +69,31 @@ def marks_of(report: Report, maxima: Mapping[str, float], exercise: Exercise) ->
     return marks
 
 
-def demand_marks(marks: Mapping[str, object], maxima: Mapping[str, float]) -> None:
+def demand_marks(marks: Mapping[str, float], maxima: Mapping[str, float]) -> None:
     """`CannotMark` unless there is exactly one mark for each grade cell: a plain float from 0 to the cell's maximum.
 
     nbgrader takes everything else, an empty output, NaN, a negative number or numpy's, for full marks.
     """
-    for name in maxima.keys() ^ marks.keys():
-        raise CannotMark(f"There is {'no mark' if name in maxima else 'a mark, but no cell,'} for {name}.")
-    for name, mark in marks.items():
+    if why := refusal(marks, maxima):
+        raise CannotMark(f"No marks can be given: {why}.")
+
+
+def refusal(marks: Mapping[str, float], maxima: Mapping[str, float | None]) -> str:
+    """Why these marks may not stand for the cells with these maxima; empty where they may.
+
+    A number that is no float is refused too, numpy's among them: what a gradebook makes of it is up to its driver.
+    """
+    for name, most in maxima.items():
+        if name not in marks:
+            return f"{name} has no mark"
+        mark = marks[name]
         if type(mark) is not float:
-            raise CannotMark(f"The mark for {name} is {mark!r} of type {type(mark).__name__}, not a plain float.")
-        if not math.isfinite(mark) or not 0 <= mark <= maxima[name]:
-            raise CannotMark(f"The mark for {name} is {mark!r}, which is not from 0 to {maxima[name]:g}.")
+            return f"the mark of {name} is not a float but of type {type(mark).__name__}"
+        if not math.isfinite(mark):
+            return f"the mark of {name} is {mark}"
+        if mark < 0:
+            return f"the mark of {name} is {mark!r}, which is below 0"
+        if most is None or mark > most:
+            return f"the mark of {name} is {mark!r}, and its maximum is {most!r}"
+    foreign = [name for name in marks if name not in maxima]
+    return f"{foreign[0]!r} is no cell that is graded automatically" if foreign else ""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from grader.logic.marks import refusal
 from grader.model.errors import CannotMark, EnvironmentProblem, UsageError
 from grader.model.types import KnownCell
 
@@ -529,27 +530,6 @@ class Gradebook:
                 notebook = books.setdefault(book_id, _Notebook(book_id, book_name))
                 notebook.cells += [_Cell(cell_id, cell_name, kind, most)] if cell_id is not None else []
         return _Unit(rows[0][0], name, rows[0][1], list(books.values()))
-
-
-def refusal(marks: Mapping[str, float], maxima: Mapping[str, float | None]) -> str:
-    """Why these marks may not stand for the cells with these maxima; empty where they may.
-
-    A number that is no float is refused too, numpy's among them: what a gradebook makes of it is up to its driver.
-    """
-    for name, most in maxima.items():
-        if name not in marks:
-            return f"{name} has no mark"
-        mark = marks[name]
-        if type(mark) is not float:
-            return f"the mark of {name} is not a float but of type {type(mark).__name__}"
-        if not math.isfinite(mark):
-            return f"the mark of {name} is {mark}"
-        if mark < 0:
-            return f"the mark of {name} is {mark!r}, which is below 0"
-        if most is None or mark > most:
-            return f"the mark of {name} is {mark!r}, and its maximum is {most!r}"
-    foreign = [name for name in marks if name not in maxima]
-    return f"{foreign[0]!r} is no cell that is graded automatically" if foreign else ""
 
 
 # ---------------------------------------------------------------- one notebook's rows

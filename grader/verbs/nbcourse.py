@@ -118,7 +118,7 @@ def _is_shared(config: Path) -> bool:
     return BEGIN not in text or SHARED in text
 
 
-def worth_of(course: Course, exercise: Exercise, say: Say) -> Worth:
+def worth_of(course: Course, exercise: Exercise, say: Say = print) -> Worth:
     """Number and points of the checks, by step and hidden or not; what wrong ideas answer is recorded on the way."""
     with Server(packages_for(exercise.framework)) as server:
         if not is_recorded(course, exercise):

@@ -28,9 +28,10 @@ from nbgrader.utils import compute_checksum
 from postgres import NoServer, Server, running_server
 from sqlalchemy import event
 
+from grader.logic.marks import refusal
 from grader.model.errors import EnvironmentProblem, UsageError
 from grader.system import gradebook
-from grader.system.gradebook import Gradebook, Lateness, MarkRefused, Score, refusal
+from grader.system.gradebook import Gradebook, Lateness, MarkRefused, Score
 
 COURSE, UNIT, BOOK = "course", "attention", "notebook"
 DUE = datetime(2026, 3, 1, 12)

@@ -128,7 +128,7 @@ def test_a_cell_without_points_needs_no_checks():
         pytest.param(changed("b", earned=math.inf), MAXIMA, "earned inf of 2 points", id="infinite"),
         pytest.param(changed("b", earned=-3.0), MAXIMA, "earned -1.5 of 2 points", id="less than nothing"),
         pytest.param(changed("b", earned=0.6), MAXIMA, "earned 2.1 of 2 points", id="more than there is"),
-        pytest.param(changed("b", earned=np.float64(0.5), points=1.0), MAXIMA, "float64, not a plain float", id="numpy's float"),
+        pytest.param(changed("b", earned=np.float64(0.5), points=1.0), MAXIMA, "is not a float but of type float64", id="numpy's float"),
         pytest.param(CHECKS, MAXIMA | {"toy-one-hidden": math.nan}, "toy-one-hidden", id="a maximum that is no number"),
         pytest.param(CHECKS, MAXIMA | {"toy-one-hidden": -2.0}, "toy-one-hidden", id="a negative maximum"),
         pytest.param([], MAXIMA, "No check was run", id="no checks at all"),
@@ -152,20 +152,20 @@ def test_nothing_and_the_maximum_are_marks():
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        pytest.param(math.nan, "nan, which is not from 0 to 2", id="not a number"),
-        pytest.param(math.inf, "inf, which is not from 0 to 2", id="infinite"),
-        pytest.param(-math.inf, "-inf, which is not from 0 to 2", id="infinitely little"),
-        pytest.param(-1e-9, "which is not from 0 to 2", id="negative"),
-        pytest.param(2.0000001, "which is not from 0 to 2", id="above the maximum"),
-        pytest.param(np.float64(1.5), "of type float64, not a plain float", id="numpy's float"),
-        pytest.param(np.float32(1.5), "of type float32, not a plain float", id="numpy's short float"),
-        pytest.param(2, "2 of type int, not a plain float", id="a whole number"),
-        pytest.param(True, "True of type bool, not a plain float", id="a truth value"),
-        pytest.param("2.0", "'2.0' of type str, not a plain float", id="text"),
-        pytest.param(None, "None of type NoneType, not a plain float", id="nothing"),
-        pytest.param(1 + 0j, "of type complex, not a plain float", id="complex"),
-        pytest.param([1.0], "of type list, not a plain float", id="a list"),
-        pytest.param(type("Sly", (float,), {})(1.0), "of type Sly, not a plain float", id="a subclass of float"),
+        pytest.param(math.nan, "is nan", id="not a number"),
+        pytest.param(math.inf, "is inf", id="infinite"),
+        pytest.param(-math.inf, "is -inf", id="infinitely little"),
+        pytest.param(-1e-9, "which is below 0", id="negative"),
+        pytest.param(2.0000001, "and its maximum is 2.0", id="above the maximum"),
+        pytest.param(np.float64(1.5), "is not a float but of type float64", id="numpy's float"),
+        pytest.param(np.float32(1.5), "is not a float but of type float32", id="numpy's short float"),
+        pytest.param(2, "is not a float but of type int", id="a whole number"),
+        pytest.param(True, "is not a float but of type bool", id="a truth value"),
+        pytest.param("2.0", "is not a float but of type str", id="text"),
+        pytest.param(None, "is not a float but of type NoneType", id="nothing"),
+        pytest.param(1 + 0j, "is not a float but of type complex", id="complex"),
+        pytest.param([1.0], "is not a float but of type list", id="a list"),
+        pytest.param(type("Sly", (float,), {})(1.0), "is not a float but of type Sly", id="a subclass of float"),
     ],
 )
 def test_whatever_is_no_plain_float_within_the_maximum_is_refused(mark, said):
@@ -174,12 +174,12 @@ def test_whatever_is_no_plain_float_within_the_maximum_is_refused(mark, said):
 
 
 def test_a_missing_mark_is_refused():
-    with pytest.raises(CannotMark, match="There is no mark for toy-one-hidden"):
+    with pytest.raises(CannotMark, match="toy-one-hidden has no mark"):
         demand_marks({"toy-one-public": 1.0}, HIGHEST)
 
 
 def test_a_mark_without_a_cell_is_refused():
-    with pytest.raises(CannotMark, match="There is a mark, but no cell, for toy-two-hidden"):
+    with pytest.raises(CannotMark, match="'toy-two-hidden' is no cell that is graded automatically"):
         demand_marks(RIGHT | {"toy-two-hidden": 0.0}, HIGHEST)
 
 
