@@ -9,11 +9,12 @@ Names of cells are those of `marks.cell_id` and never change.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from grader.logic.marks import CODE, HIDDEN, PUBLIC, cell_id
-from grader.logic.notebook import CHECK, compose
+from grader.logic.notebook import CHECK, METADATA, compose
 from grader.logic.stub import BEGIN_MARKER, STUB_COMMENT, STUB_RAISE, with_markers
 from grader.model.errors import CourseError
 from grader.model.types import Exercise, Step
@@ -76,10 +77,9 @@ def header_cell(text: str, exercise: str = "") -> dict[str, Any]:
 
 def header_notebook(text: str) -> dict[str, Any]:
     """The notebook whose cells nbgrader puts above every assignment."""
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {
         "cells": [header_cell(text)],
-        "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+        "metadata": copy.deepcopy(METADATA),
         "nbformat": 4,
         "nbformat_minor": 5,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,10 @@ from grader.model.types import Cell, Step
 
 CHECK = "grader: check"
 DEMO = "grader: demo"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 _MARKED = re.compile(r"#\s*grader:\s*(check|demo)\b")
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun"}
@@ -85,10 +90,7 @@ def compose(task_markdown: str, stub_source: str, steps: Sequence[Step], exercis
     cells += [_markdown(f"rest-{_slug(title)}", text) for title, text in task.rest]
     return {
         "cells": _with_unique_ids([cell for cell in cells if cell["source"]]),
-        "metadata": {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        },
+        "metadata": copy.deepcopy(METADATA),
         "nbformat": 4,
         "nbformat_minor": 5,
     }

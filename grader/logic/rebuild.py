@@ -6,12 +6,13 @@ believes that metadata. Here nothing of it is believed but the name that a cell 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from grader.logic.inert import inert
-from grader.logic.notebook import code_of
+from grader.logic.notebook import METADATA, code_of
 from grader.model.types import KnownCell
 
 SCHEMA = 3
@@ -85,7 +86,9 @@ def rebuilt(pieces: Sequence[Piece], known: Sequence[KnownCell], problem: str = 
     out += map(_released, waiting)
     if said:
         out.insert(0, _cell("markdown", "\n".join(f"- {inert(line)}" for line in said), {OURS: True}))
-    return Rebuilt({"cells": _numbered(out), "metadata": _kernel(), "nbformat": 4, "nbformat_minor": 5}, said)
+    return Rebuilt(
+        {"cells": _numbered(out), "metadata": copy.deepcopy(METADATA), "nbformat": 4, "nbformat_minor": 5}, said
+    )
 
 
 def is_ours(cell: dict[str, Any]) -> bool:
@@ -228,13 +231,6 @@ def _cell(kind: str, source: str, metadata: dict[str, Any]) -> dict[str, Any]:
 def _numbered(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Ids of our own: a student's may be missing, doubled or no ids at all."""
     return [{**cell, "id": f"cell-{number}"} for number, cell in enumerate(cells)]
-
-
-def _kernel() -> dict[str, Any]:
-    return {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
 
 
 def _claim(cell: dict[str, Any]) -> str:

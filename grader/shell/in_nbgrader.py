@@ -28,7 +28,7 @@ from traitlets.config import Config
 from grader.logic import feedback, marks
 from grader.logic.inert import as_text
 from grader.logic.nbgrader_source import CODE_STUB
-from grader.logic.notebook import CHECK
+from grader.logic.notebook import CHECK, METADATA
 from grader.logic.rebuild import Piece, is_ours, pieces_of, rebuilt
 from grader.model.errors import CannotMark, GraderError
 from grader.model.types import Entry, Exercise, KnownCell, Report, Submission
@@ -39,7 +39,6 @@ from grader.system.submission import of_notebook, read_submission
 from grader.verbs.autograde import STAMP, Autograder, Records, resembling
 
 HERE = "grader.shell.in_nbgrader"
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 NO_KERNEL = "graded-by-the-checks-of-the-course"
 CALLED = re.compile(rf'^# {CHECK}\n(?:.*\n)*check\("(\w+)"')
 COUNTED = re.compile(r"(\d+) hidden checks?, ([\d.]+) points?")
@@ -148,7 +147,7 @@ class NoKernelForGrading(NbGraderPreprocessor):
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """The notebook with that kernel, where it is an exercise of this course."""
         if _is_exercise(nb):
-            nb.metadata["kernelspec"] = {**KERNEL, "name": NO_KERNEL, "display_name": "graded by the course's checks"}
+            nb.metadata["kernelspec"] = METADATA["kernelspec"] | {"name": NO_KERNEL, "display_name": "graded by checks"}
         return nb, resources
 
 
@@ -158,7 +157,7 @@ class KernelForStudents(NbGraderPreprocessor):
     def preprocess(self, nb: Any, resources: Any) -> tuple[Any, Any]:
         """The notebook with Python's kernel, where it is an exercise of this course."""
         if _is_exercise(nb):
-            nb.metadata["kernelspec"] = dict(KERNEL)
+            nb.metadata["kernelspec"] = dict(METADATA["kernelspec"])
         return nb, resources
 
 
@@ -241,9 +240,7 @@ class RebuildCells(_InCourse):
         with _open_gradebook(self._coursedir) as book:
             book.reset(about["student"], about["assignment"], about["notebook"])
         handed: Submission = self.parent.handed
-        made = rebuilt(pieces_of(nb), known, handed.problem or "")
-        if self.parent.note and not handed.problem:
-            made = rebuilt(pieces_of(nb), known, self.parent.note)
+        made = rebuilt(pieces_of(nb), known, handed.problem or self.parent.note)
         for line in made.said:
             self.log.warning("%s, %s: %s", about["student"], about["assignment"], line)
         return nbformat.from_dict(made.notebook), resources
