@@ -46,4 +46,4 @@ def test_nbgraders_own_commands_leave_the_same_gradebook(toy, filled, server, tm
     here = graded(toy, filled, f"sqlite:///{tmp_path / 'gradebook.db'}")
 
     assert there == here
-    assert {row["auto_score"] for row in here["grades"]} > {0.0, 1.0, 3.0}
+    assert {row["auto_score"] for row in here["grades"]} >= {1.0, 3.0}
