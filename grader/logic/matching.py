@@ -37,7 +37,7 @@ def names_in(text: str, exercises: Sequence[Exercise]) -> list[Named]:
     """The exercises that a file's name without its suffix, or a folder's name, names, in the order of ``exercises``.
 
     By name, module or folder, in any case and as a word of its own (``Multi-Head (1)`` names multihead); where there is
-    no such word, by number (``ex01``, ``exercise 1``).
+    no such word, by number (``exNN``, ``exercise 1``).
     """
     for forms in (_words, _numbers):
         found = [(exercise, _spans(text, forms(exercise))) for exercise in exercises]
@@ -52,7 +52,7 @@ def names_in(text: str, exercises: Sequence[Exercise]) -> list[Named]:
 
 
 def exactly_named(text: str, exercises: Sequence[Exercise]) -> Exercise | None:
-    """The exercise of that name, module or folder; of a renumbered one too (``ex07_attention``)."""
+    """The exercise of that name, module or folder; of a renumbered one too (``exNN_attention``)."""
     bare = re.sub(r"^ex\d\d_", "", text.casefold())
     return next((exercise for exercise in exercises if {text.casefold(), bare} & set(_words(exercise))), None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+INSIDE_ZIP = "!"  # between a zip's name and a file's in it
 Verdict = Literal["passed", "failed", "error", "timeout", "skipped"]
 Status = Literal["passed", "failed", "not_started", "broken"]
 Scope = Literal["all", "public"]

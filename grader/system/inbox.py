@@ -29,7 +29,7 @@ from typing import IO
 from grader.logic import matching
 from grader.logic.matching import Candidate, Content, Likeness
 from grader.model.errors import UsageError
-from grader.model.types import Exercise, Submission
+from grader.model.types import INSIDE_ZIP, Exercise, Submission
 from grader.system.course import FOLDER
 from grader.system.submission import MAX_BYTES, parse_submission
 
@@ -234,7 +234,7 @@ class _Listing:
         """The members of a zip on disk; why it cannot be read, or nothing."""
         try:
             with _opened(path) as file:
-                return self._add_archive(file, parts, f"{shown}!", is_inside=False)
+                return self._add_archive(file, parts, shown + INSIDE_ZIP, is_inside=False)
         except OSError as error:
             return str(error.strerror)
 
@@ -323,7 +323,7 @@ class _Listing:
             self.items.append(_Item(parts, file, is_folder=True))
             if isinstance(data, _Unreadable):
                 self.leave(file, str(data))
-            elif problem := self._add_archive(BytesIO(data), parts, f"{file}!", is_inside=True):
+            elif problem := self._add_archive(BytesIO(data), parts, file + INSIDE_ZIP, is_inside=True):
                 self.leave(file, f"cannot be taken for a zip: {problem}")
         return member.file_size if member.file_size <= most else 0
 
@@ -800,7 +800,7 @@ class _Sorting:
 
     def _nothing(self, student: str, exercise: str, item: _Item, own: Sequence[_Owned]) -> Handed:
         inside = [one.item for one in own if one.item.parts[: len(item.parts)] == item.parts or not item.is_folder]
-        starts = tuple(one.file + more for one in inside for more in ("/", "!"))
+        starts = tuple(one.file + more for one in inside for more in ("/", INSIDE_ZIP))
         files = {one.file for one in inside}
         left = sorted(
             {one for one in self.listing.left_out if one.file in files or one.file.startswith(starts)}, key=str

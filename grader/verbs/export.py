@@ -29,6 +29,7 @@ from grader.system.course import Course, write_atomically
 from grader.system.submission import read_submission
 
 ENGINE = Path(__file__).resolve().parents[1]
+SCRIPTS = Path(__file__).with_name("gradescope")
 ENGINE_FILES = (".py", ".ini")
 NOT_NEEDED = ("__pycache__", "rewrites")
 SETTINGS = "settings.json"
@@ -186,9 +187,9 @@ def _untouched(submission: Submission, stub: str) -> bool:
 def _autograder(course: Course, exercise: Exercise, hidden: str, policy: Policy) -> Files:
     settings = {"exercise": exercise.name, "hidden": hidden, "policy": policy}
     files: Files = {
-        "setup.sh": SETUP.encode(),
-        "run_autograder": RUN.encode(),
-        "grade.py": GRADE.encode(),
+        "setup.sh": _script("setup.sh").replace(b"@CPU_WHEELS@", CPU_WHEELS.encode()),
+        "run_autograder": _script("run_autograder"),
+        "grade.py": _script("grade"),
         SETTINGS: json.dumps(settings).encode(),
         "no_verdict.json": json.dumps(
             no_verdict("The autograder was stopped before it had a verdict."), indent=1
@@ -199,6 +200,10 @@ def _autograder(course: Course, exercise: Exercise, hidden: str, policy: Policy)
     files |= _tree(ENGINE, ENGINE.name, ENGINE_FILES)
     files |= _tree(course.solution_folder(exercise), f"solutions/{exercise.folder}")
     return files
+
+
+def _script(name: str) -> bytes:
+    return (SCRIPTS / name).read_bytes()
 
 
 def _tree(folder: Path, name: str, suffixes: Sequence[str] = ()) -> Files:
@@ -248,44 +253,6 @@ def _zipped(files: Files) -> bytes:
 def _mode(name: str) -> int:
     return 0o755 if name in ("setup.sh", "run_autograder") else 0o644
 
-
-SETUP = f"""#!/usr/bin/env bash
-# Once, while Gradescope builds the image: Python, what the checks import, and what wrong ideas answer.
-set -euo pipefail
-root="${{GRADER_ROOT:-/autograder}}"
-apt-get update
-DEBIAN_FRONTEND=noninteractive apt-get install -y python3 python3-venv
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: choose a newer base image.")'
-python3 -m venv "$root/venv"
-"$root/venv/bin/python" -m pip install --no-cache-dir --extra-index-url {CPU_WHEELS} \\
-    --requirement "$root/source/requirements.txt" --constraint "$root/source/constraints.txt"
-chmod 700 "$root/source"
-"$root/venv/bin/python" -I "$root/source/grade.py" "$root" --record
-"""
-
-RUN = """#!/usr/bin/env bash
-# For each submission. Nothing is earned until a verdict is written, whatever happens in between.
-root="${GRADER_ROOT:-/autograder}"
-python="${GRADER_PYTHON:-$root/venv/bin/python}"
-mkdir -p "$root/results"
-cp "$root/source/no_verdict.json" "$root/results/results.json"
-chmod 700 "$root/source"
-"$python" -I "$root/source/grade.py" "$root" || echo "The autograder ended with $?."
-exit 0
-"""
-
-GRADE = '''"""Grades what lies in ROOT/submission: python -I grade.py ROOT [--record]"""
-
-import sys
-from pathlib import Path
-
-source = Path(__file__).resolve().parent
-sys.path.insert(0, str(source))
-
-from grader.verbs.export import on_gradescope  # noqa: E402
-
-sys.exit(on_gradescope(source, Path(sys.argv[1]), record="--record" in sys.argv))
-'''
 
 # ---------------------------------------------------------------- GitHub Classroom
 

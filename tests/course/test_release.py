@@ -96,7 +96,7 @@ def released(course, out):
 
 SINGLE = {
     *("README.md", "Makefile", "LICENSE", "reading_path.md", "environment.yml", "pyproject.toml", "constraints.txt"),
-    *("tools/bootstrap.py", ".gitignore", ".gitattributes", ".kit.json"),
+    *("tools/bootstrap.py", ".gitignore", ".gitattributes", ".kit.json", "nbgrader_config.py"),
 }
 
 
