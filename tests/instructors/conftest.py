@@ -102,6 +102,14 @@ def teach(kit: Path, unit: str, folder: Path) -> Taught:
     return taught
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nbgrader leaves in the environment when it stops at an error does not reach the next test."""
+    for name in ("NBGRADER_EXECUTION", "NBGRADER_VALIDATING"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def toy_taught(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taught]:
     """The toy course in nbgrader, released; not to be written to."""
