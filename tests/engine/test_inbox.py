@@ -152,7 +152,7 @@ def test_a_notebook_is_matched_by_the_ids_of_nbgrader_s_cells(look):
 
 MOODLE = {
     "Full Name_1_assignsubmission_file_/counter.ipynb": BOOK,
-    "José García_2_assignsubmission_file/work/Counter_final.ipynb": BOOK,
+    "José García_2_assignsubmission_file/homework/Counter_final.ipynb": BOOK,
     "Ann O'Hara_3_assignsubmission_file_hw 1.py": MODULE,
     "No One_4_assignsubmission_onlinetext_/onlinetext.html": "<p>",
     "Zip Per_5_assignsubmission_file_/all.zip": archive(
@@ -172,7 +172,7 @@ def test_a_download_from_moodle_gives_the_names_of_participants(look, name):
         ("Full Name", "Full Name_1_assignsubmission_file_/counter.ipynb", ""),
         (
             "José García",
-            "José García_2_assignsubmission_file/work/Counter_final.ipynb",
+            "José García_2_assignsubmission_file/homework/Counter_final.ipynb",
             "matched by its name and its check cells",
         ),
         ("No One", "No One_4_assignsubmission_onlinetext_" + ("/onlinetext.html" if start else ""), "nothing usable"),
