@@ -17,6 +17,8 @@ FOLDER = re.compile(r"ex(\d\d)_([a-z][a-z0-9_]*)$")
 PUBLIC_CHECKS = "test_public.py"
 HIDDEN_CHECKS = "test_hidden.py"
 FRAMEWORKS = ("numpy", "torch")
+# The folders of a clone that hold its parts: nothing else is written among them.
+OWN_FOLDERS = ("exercises", "grader", "lab", "solutions", "tapes", "tools")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from grader.logic.nbgrader_source import Worth, header_cell, header_notebook, so
 from grader.logic.notebook import dump
 from grader.model.errors import EnvironmentProblem, UsageError
 from grader.model.types import Exercise
-from grader.system.course import Course, write_atomically
+from grader.system.course import OWN_FOLDERS, Course, write_atomically
 from grader.system.gradebook import Gradebook
 from grader.system.host import Server
 from grader.system.launch import demand, packages_for
@@ -58,7 +58,9 @@ def make_course(
     if not COURSE_ID.fullmatch(course_id):
         raise UsageError(f"{course_id!r} is no course id.", "Use letters, digits, - and _, 128 at most.")
     place = out.resolve()
-    if place == course.root.resolve() or any(place.is_relative_to(part.resolve()) for part in own_folders(course)):
+    if place == course.root.resolve() or any(
+        place.is_relative_to(course.root.resolve() / name) for name in OWN_FOLDERS
+    ):
         raise UsageError(f"{out} is part of the clone itself.", "Name a folder of its own for the course.")
     chosen = list({exercise.name: exercise for exercise in units}.values()) or course.found()
     if not chosen:
@@ -88,11 +90,6 @@ def _demand_packages(chosen: Sequence[Exercise]) -> None:
             others = [one.name for one in chosen if one.framework == "numpy"]
             name = f"; or name the exercises that do without it: {' '.join(others)}" if others else ""
             raise EnvironmentProblem(f"{exercise.name}: {problem.message}", f"{problem.mend}{name}") from None
-
-
-def own_folders(course: Course) -> list[Path]:
-    """The folders of a clone that hold its parts."""
-    return [course.root / name for name in ("exercises", "grader", "lab", "solutions", "tapes", "tests", "tools")]
 
 
 def _write(course: Course, folder: _Folder, chosen: Sequence[Exercise], course_id: str, gradebook: str) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from grader.logic import wire
 from grader.model.errors import CourseError, UsageError
 from grader.model.types import Exercise
-from grader.system.course import FOLDER, Course, write_atomically
+from grader.system.course import FOLDER, OWN_FOLDERS, Course, write_atomically
 from grader.system.tape import FORMAT, read_tape
 from grader.verbs.build import backup_of, printed_files
 from grader.verbs.grading import Sources
@@ -41,7 +41,6 @@ WRITTEN = {
     ".gitattributes": "gitattributes",
 }
 OTHERS_EXTRAS = ("postgres", "cluster", "dev")  # no learner is offered what grades a class or tests the engine
-OWN_FOLDERS = ("exercises", "grader", "lab", "solutions", "tapes", "tools")
 
 # A learner's commands, and what is started or imported by name: by Python, notebooks, nbgrader's validation, checks, the worker.
 LEARNERS = frozenset({"check", "watch", "status", "hint", "reset", "solution", "run", "doctor"})
