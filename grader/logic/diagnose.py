@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -23,12 +23,13 @@ PAIRS_TRIED = 40
 
 @dataclass(frozen=True)
 class Evidence:
-    """One check's calls and what the submission answered."""
+    """One check's calls and what the submission answered; ``explained``: what is known of which ideas explain it."""
 
     check: str
     calls: list[Call]
     outcomes: list[Outcome]
     failed: bool
+    explained: dict[str, bool] = field(default_factory=dict, compare=False)
 
 
 class Answers(Protocol):
@@ -95,11 +96,18 @@ class _Matcher:
 
     def explaining(self, number: int, names: Sequence[str]) -> list[str]:
         """Those of the variants that explain one check. The last call, the one that failed, is compared first."""
+        known = self.evidence[number].explained
+        left = [name for name in names if name not in known]
+        if left:
+            known.update(dict.fromkeys(left, False))
+            known.update(dict.fromkeys(self._explaining(number, left), True))
+        return [name for name in names if known[name]]
+
+    def _explaining(self, number: int, left: list[str]) -> list[str]:
         item = self.evidence[number]
         answers = self.answers(number)
         if answers is None:
             return []
-        left = list(names)
         for position in _order(len(item.outcomes)):
             tolerances = as_coarse_as(answers.answer(answers.number(SOLUTION, position)), self.tolerances)
             same: dict[Hashable, bool] = {}

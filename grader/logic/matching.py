@@ -170,8 +170,8 @@ def likeness(content: Content, exercises: Sequence[Exercise]) -> Likeness | None
     functions are defined. The last leaves no doubt where all of them are.
     """
     by_name = {exercise.name: exercise for exercise in exercises}
-    ids = [match[1] for identity in content.grade_ids if (match := _GRADE_ID.match(identity))]
-    checks = [name for source in content.sources for name in _CHECK.findall(source)]
+    ids = (match[1] for identity in content.grade_ids if (match := _GRADE_ID.match(identity)))
+    checks = (name for source in content.sources for name in _CHECK.findall(source))
     for names, by in ((ids, "its nbgrader cells"), (checks, "its check cells")):
         counts = Counter(name for name in names if name in by_name)
         best = _most((by_name[name], count) for name, count in counts.items())

@@ -150,6 +150,8 @@ def _is_of_the_grader(node: ast.stmt) -> bool:
 
 
 def _python_of(source: str) -> str:
+    if not any(map(_MAGIC_LINE.match, source.split("\n"))):  # whether it parses or not; parsing takes its time
+        return source
     if _parses(source):
         return _without_magics(source) if "get_ipython()." in source else source
     magic = _CELL_MAGIC.match(source.lstrip())

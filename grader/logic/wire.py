@@ -38,6 +38,7 @@ DTYPES = tuple(
         "float16", "float32", "float64", "complex64", "complex128",
     )
 )  # fmt: skip
+_SIZES = tuple(dtype.itemsize for dtype in DTYPES)
 _DTYPE_CODE = {dtype: code for code, dtype in enumerate(DTYPES)}
 
 _DOUBLE = struct.Struct(">d")
@@ -71,7 +72,11 @@ def encode(value: Any) -> bytes:
 
 def frame(value: Any) -> bytes:
     """One whole frame: length and value."""
-    body = encode(value)
+    return framed(encode(value))
+
+
+def framed(body: bytes) -> bytes:
+    """The bytes of one value with their length before them."""
     return LENGTH.pack(len(body)) + body
 
 
@@ -171,9 +176,10 @@ class _Reader:
         self.values += 1
         if depth > MAX_DEPTH or self.values > MAX_VALUES:
             raise WireError("a value is nested too deep or holds too many values")
-        if self.at >= len(self.data):
-            raise WireError("a value is missing")
-        tag = self.data[self.at]
+        try:
+            tag = self.data[self.at]
+        except IndexError:
+            raise WireError("a value is missing") from None
         self.at += 1
         read = _READERS.get(tag)
         if read is None:
@@ -181,11 +187,7 @@ class _Reader:
         return read(self, depth)
 
     def size(self) -> int:
-        if self.at + 4 > len(self.data):
-            raise WireError("a length is missing")
-        (size,) = _SIZE.unpack_from(self.data, self.at)
-        self.at += 4
-        return size
+        return int.from_bytes(self.take(4), "big")
 
     def items(self, depth: int) -> list[Any]:
         count = self.count(1)
@@ -241,21 +243,22 @@ class _Reader:
         return array[()]
 
     def array(self) -> np.ndarray:
-        head, dimensions = _ARRAY_HEAD.unpack(self.take(2))
+        head, dimensions = self.take(2)
         code, order = head & ~BY_COLUMNS, "F" if head & BY_COLUMNS else "C"
         if code >= len(DTYPES) or dimensions > MAX_DIMENSIONS:
             raise WireError(f"no array has dtype code {code} and {dimensions} axes")
         shape = struct.unpack(f">{dimensions}Q", self.take(8 * dimensions))
-        dtype = DTYPES[code]
+        dtype, size = DTYPES[code], _SIZES[code]
         count = math.prod(shape)
-        if count * dtype.itemsize > len(self.data) - self.at:
+        if count * size > len(self.data) - self.at:
             raise WireError(f"an array of shape {shape} was announced, {len(self.data) - self.at} bytes are there")
-        if count == 0 and math.prod(length or 1 for length in shape) * dtype.itemsize > MAX_FRAME:
+        if not count and math.prod(length or 1 for length in shape) * size > MAX_FRAME:
             raise WireError(f"an array of shape {shape} has an axis that is too long")
-        raw = self.take(count * dtype.itemsize)
-        if code == 0 and count and np.frombuffer(raw, np.uint8).max() > 1:
+        raw = self.take(count * size)
+        if not code and raw.translate(None, b"\0\1"):
             raise WireError("a boolean array holds other bytes than 0 and 1")
-        return np.frombuffer(raw, dtype=dtype).reshape(shape, order=order).copy(order)
+        # The array's own memory, which may be written to.
+        return np.ndarray(shape, dtype, raw, order=order).copy(order)
 
 
 def _bfloat16(reader: _Reader) -> Tensor:

@@ -125,12 +125,10 @@ class Texts:
         elif finding.call is not None:
             rows.append(("asked", self.asked(finding.call, hidden)))
         rows.append(("in", self._part(finding)))
-        rows += _found(finding, hidden)
+        looks_like = self._looks_like(ideas)
+        rows += _found(finding, hidden, is_explained=bool(looks_like))
         if finding.kind == "raised":
             rows.append(("where", self._place(finding.got, submission, hidden)))
-        looks_like = self._looks_like(ideas)
-        if looks_like:  # which says more than the pattern does
-            rows = [row for row in rows if row[0] != "pattern"]
         return lines(*rows, *looks_like)
 
     def failure(
@@ -438,16 +436,17 @@ def _open_type(raised: Raised) -> str:
 # ---------------------------------------------------------------- findings in words
 
 
-def _found(finding: Finding, hidden: bool) -> Rows:
+def _found(finding: Finding, hidden: bool, is_explained: bool) -> Rows:
+    """What was found; without patterns where an idea explains it, which says more."""
     kind = finding.kind
     if kind in ("value", "nan") and isinstance(finding.expected, np.ndarray):
-        return _hidden_numbers(finding) if hidden else _numbers(finding)
+        return _hidden_numbers(finding, is_explained) if hidden else _numbers(finding, is_explained)
     if kind in ("value", "claim") and hidden:
         return [("problem", "It is another answer that is expected. Hidden checks do not show which.")]
     if kind == "value":
         return [("expected", _short(finding.expected, hidden)), ("got", _short(finding.got, hidden))]
     if kind == "shape":
-        return _shapes(finding, hidden)
+        return _shapes(finding, hidden, is_explained)
     if kind == "dtype":
         return [("expected", f"dtype {finding.expected}"), ("got", f"dtype {finding.got}")]
     if kind == "type":
@@ -471,8 +470,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= 4 * WIDTH else text[: 4 * WIDTH - 1] + "…"
 
 
-def _hidden_numbers(finding: Finding) -> Rows:
-    pattern = name_pattern(finding.got, finding.expected, finding.tolerance, numbers=False)
+def _hidden_numbers(finding: Finding, is_explained: bool) -> Rows:
     what, whats = ("entry", "entries") if finding.expected.dtype.kind == "b" else ("number", "numbers")
     share = finding.wrong / max(finding.size, 1)
     which = f"{'All' if share == 1 else 'Most' if share > 0.5 else 'Some'} {whats} are"
@@ -480,10 +478,10 @@ def _hidden_numbers(finding: Finding) -> Rows:
     said = f"{which} wrong{nan}. Hidden checks do not show them."
     if finding.size == 1:
         said = f"The {what} is wrong. Hidden checks do not show it."
-    return [("problem", said), ("pattern", pattern)]
+    return [("problem", said), ("pattern", _pattern(finding, is_explained, numbers=False))]
 
 
-def _numbers(finding: Finding) -> Rows:
+def _numbers(finding: Finding, is_explained: bool) -> Rows:
     index = finding.index or ()
     expected, got, pointer = _rows_at(finding.expected, finding.got, index)
     return [
@@ -491,8 +489,12 @@ def _numbers(finding: Finding) -> Rows:
         ("got", f"{got}\n{pointer}".rstrip()),
         ("differs", _how_far(finding)),
         ("picture", _maps(finding.expected, finding.got, index)),
-        ("pattern", name_pattern(finding.got, finding.expected, finding.tolerance)),
+        ("pattern", _pattern(finding, is_explained)),
     ]
+
+
+def _pattern(finding: Finding, is_explained: bool, numbers: bool = True) -> str:
+    return "" if is_explained else name_pattern(finding.got, finding.expected, finding.tolerance, numbers)
 
 
 def _how_far(finding: Finding) -> str:
@@ -583,10 +585,10 @@ def _shaded(matrix: np.ndarray) -> list[str]:
     return rows
 
 
-def _shapes(finding: Finding, hidden: bool) -> Rows:
+def _shapes(finding: Finding, hidden: bool, is_explained: bool) -> Rows:
     expected, got = as_array(finding.expected), as_array(finding.got)
     if not hidden:
-        pattern = name_pattern(got, expected, finding.tolerance)
+        pattern = "" if is_explained else name_pattern(got, expected, finding.tolerance)
         return [("expected", f"shape {expected.shape}"), ("got", f"shape {got.shape}"), ("pattern", pattern)]
     # A shape made for it could carry a hidden number to the outside: it is told when its sizes occur in the question,
     # and when it is close to the right one.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from grader.logic.wire import Handle
@@ -88,18 +89,43 @@ class Careful:
                 self.printed += "".join(self._worker.printed)
             self._worker.printed.clear()
 
-    def begin(self, script: Script | None, following: Script | None) -> None:
+    def begin(self, script: Script | None, following: Iterable[Script | None] = ()) -> None:
         """A check begins whose calls are known, and maybe those of the next: send them ahead, so that nobody waits in between."""
         while self._ahead and (script is None or self._ahead[0].check != script.check):
             self._skip_rest()
         if self._is_late():
             self.close()
-        for number, known in enumerate((script, following)):
+        if len(self._ahead) > 1:
+            return
+        new: list[Script] = []
+        size = sum(len(known.frames) for known in self._ahead)
+        for number, known in enumerate(chain((script,), following)):
             if known is None or self._worker is None or not self._fatal.keys().isdisjoint(known.culprits):
-                return
-            if len(self._ahead) == number:
-                self._worker.send_ahead(known.frames)
-                self._ahead.append(known)
+                break
+            if number < len(self._ahead):
+                continue
+            size += len(known.frames)
+            if number > 1 and size > AHEAD_BYTES:
+                break
+            new.append(known)
+        if new and self._worker is not None:
+            self._worker.send_ahead(b"".join(known.frames for known in new))
+            self._ahead.extend(new)
+
+    def replies(self) -> bytes | None:
+        """All answers of the check that began, as they came; None where its calls were not sent ahead, or one has no answer.
+
+        `answer` gives them afterwards all the same.
+        """
+        if not self._ahead or self._collected or self._worker is None:
+            return None
+        return self._worker.fetch(len(self._ahead[0].culprits), self._deadline)
+
+    def skip(self) -> None:
+        """The answers that `replies` gave are all that is wanted."""
+        assert self._worker is not None
+        self._worker.drop_fetched()
+        self._ahead.popleft()
 
     def answer(self, call: Call) -> Outcome:
         """What the submission answers; once a function hung or killed its process, it is not called again."""

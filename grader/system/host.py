@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,6 +33,9 @@ START_SECONDS = 60.0
 LINGER_SECONDS = 1.0
 # One answer may have a sixteenth of the memory: this side holds it several times over while it is read.
 ANSWER_SHIFT = 4
+NOT_A_FRAME = (WireError, TimeoutError, EOFError, OSError)
+PRINTED = wire.encode(("printed", ""))[:-5]  # less the length and the kind of an empty text
+MAX_FETCHED = 1 << 20  # bytes of all answers of one check
 NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
 UNNAMED = {"<module>", "<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
@@ -165,6 +169,7 @@ class Worker:
         self.printed: list[str] = []
         self._may_print = limits.output_kb * 1024
         self._source = _Source("", {})
+        self._waiting: deque[bytes] = deque()  # frames that were fetched and not read yet
         self.died: Died | None = None
         self.cpu_seconds: float | None = None
         self._ended = False
@@ -190,7 +195,7 @@ class Worker:
         lines = {label: text.count("\n") + 2 for label, text in cells}
         self._source = _Source(submission.source, lines, refused)
         self.send_ahead(wire.frame(("load", cells, name, list(allowed), list(refused), dict(fused or {}))))
-        reply = self.died or self._receive(self._limits.load_seconds)
+        reply = self._receive(self._limits.load_seconds)
         if isinstance(reply, Died):
             return Loaded(died=reply)
         try:
@@ -220,7 +225,7 @@ class Worker:
 
     def collect(self, call: Call) -> Outcome:
         """The answer to the oldest request that was sent and not collected yet, which was ``call``."""
-        reply = self.died or self._receive(self._limits.call_seconds)
+        reply = self._receive(self._limits.call_seconds)
         if isinstance(reply, Died):
             return reply
         try:
@@ -231,13 +236,34 @@ class Worker:
         except NOT_AN_ANSWER:
             return self._give_up("garbled", "what it sent was not an answer")
 
+    def fetch(self, count: int, until: float) -> bytes | None:
+        """The next ``count`` answers as they came, which `collect` still gives afterwards.
+
+        None where one of them is missing or late (``until``, as of `time.monotonic`), something was printed, or they are too large.
+        """
+        left = MAX_FETCHED
+        while len(self._waiting) < count and time.monotonic() < until:
+            try:
+                frame = self._frame(time.monotonic() + self._limits.call_seconds)
+            except NOT_A_FRAME as error:
+                self._lose(error, self._limits.call_seconds)
+                return None
+            self._waiting.append(frame)
+            left -= len(frame)
+            if frame.startswith(PRINTED) or left < 0:
+                return None
+        return b"".join(map(wire.framed, self._waiting)) if len(self._waiting) == count else None
+
+    def drop_fetched(self) -> None:
+        """Nobody wants to hear the answers that were fetched."""
+        self._waiting.clear()
+
     def _receive(self, seconds: float) -> Any:
         deadline = time.monotonic() + seconds
         try:
-            while True:
-                head = self._channel.receive(wire.LENGTH.size, deadline)
-                length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20 >> ANSWER_SHIFT))
-                reply = wire.decode(self._channel.receive(length, deadline))
+            while self._waiting or not self.died:
+                frame = self._waiting.popleft() if self._waiting else self._frame(deadline)
+                reply = wire.decode(frame)
                 if type(reply) is not tuple or len(reply) < 2 or type(reply[0]) is not str:
                     raise WireError("a frame holds no answer")
                 if reply[0] != "printed":
@@ -245,12 +271,20 @@ class Worker:
                 self._keep_printed(reply[1])
                 if time.monotonic() > deadline:
                     raise TimeoutError
-        except WireError as error:
+        except NOT_A_FRAME as error:
+            return self._lose(error, seconds)
+        return self.died
+
+    def _frame(self, deadline: float) -> bytes:
+        head = self._channel.receive(wire.LENGTH.size, deadline)
+        length = wire.frame_length(head, min(wire.MAX_FRAME, self._limits.memory_mb << 20 >> ANSWER_SHIFT))
+        return self._channel.receive(length, deadline)
+
+    def _lose(self, error: Exception, seconds: float) -> Died:
+        if isinstance(error, WireError):
+            self._waiting.clear()
             return self._give_up("garbled", str(error))
-        except TimeoutError:
-            return self._give_up("timeout", f"{seconds:g}")
-        except (EOFError, OSError):
-            return self._find_out()
+        return self._give_up("timeout", f"{seconds:g}") if isinstance(error, TimeoutError) else self._find_out()
 
     def _keep_printed(self, text: object) -> None:
         if type(text) is not str:
@@ -334,6 +368,7 @@ class _SocketChannel(_Channel):
         self._socket = connection
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
         self._arrived = b""
+        self._at = 0  # how much of it was taken
         self._timeout = 0.0
 
     def send(self, data: bytes, deadline: float) -> None:
@@ -350,14 +385,15 @@ class _SocketChannel(_Channel):
             return 0
 
     def receive(self, count: int, deadline: float) -> bytes:
-        if len(self._arrived) < count:
+        if len(self._arrived) - self._at < count:
             self._wait_for(count, deadline)
-        piece, self._arrived = self._arrived[:count], self._arrived[count:]
-        return piece
+        start = self._at
+        self._at += count
+        return self._arrived[start : self._at]
 
     def _wait_for(self, count: int, deadline: float) -> None:
-        pieces = [self._arrived]
-        have = len(self._arrived)
+        pieces = [self._arrived[self._at :]]
+        have = len(pieces[0])
         while have < count:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -371,7 +407,7 @@ class _SocketChannel(_Channel):
                 raise EOFError
             pieces.append(piece)
             have += len(piece)
-        self._arrived = b"".join(pieces)
+        self._arrived, self._at = b"".join(pieces), 0
 
     def _limit_waiting(self, seconds: float) -> None:
         # The kernel's own timeout costs one system call where Python's costs three a call; it is renewed when it is too long or

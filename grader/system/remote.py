@@ -17,7 +17,7 @@ import functools
 import platform
 import queue
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -187,8 +187,7 @@ def _run_all(subject: Careful, checks: list[Any], exercise: Exercise) -> list[li
     scripts = [script_of(str(at), calls) if ahead else None for at, (calls, _, _, ahead, _) in enumerate(known)]
     left, ran = MAX_ANSWER // 2, []
     for at, (calls, take, goes_on, _, hidden) in enumerate(known):
-        is_followed = at + 1 < len(known) and known[at + 1][4] == hidden
-        subject.begin(scripts[at], scripts[at + 1] if is_followed else None)
+        subject.begin(scripts[at], [scripts[after] for after in range(at + 1, len(known)) if known[after][4] == hidden])
         outcomes: list[bytes] = []
         for outcome in _outcomes(subject, calls[:take], frozenset(goes_on), exercise.framework):
             data = wire.encode(_told(outcome))
@@ -404,10 +403,16 @@ class Replayed:
         elif self._check < len(self._recording.printed):
             self.printed += self._recording.printed[self._check]
 
-    def begin(self, script: Script | None, following: Script | None) -> None:
+    def begin(self, script: Script | None, following: Iterable[Script | None] = ()) -> None:
         """The next check begins; what can be sent ahead was decided when it was asked there."""
         self._check += 1
         self._used.append([])
+
+    def replies(self) -> None:
+        """Nothing: each answer is looked at."""
+
+    def skip(self) -> None:
+        """As `Careful`; without `replies` there is nothing to skip."""
 
     def answer(self, call: Call) -> Outcome:
         """What the submission answered there; nothing where it was not asked this."""

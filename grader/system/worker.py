@@ -180,6 +180,7 @@ class _Descriptor:
         self.incoming = incoming
         self.outgoing = outgoing
         self.arrived = b""
+        self.at = 0  # how much of it was taken
 
     def send(self, value: Any) -> None:
         data = wire.frame(value)
@@ -193,13 +194,14 @@ class _Descriptor:
 
     def _read(self, count: int) -> bytes:
         # A whole frame mostly arrives at once, so reading ahead saves every second system call.
-        while len(self.arrived) < count:
+        while len(self.arrived) - self.at < count:
             piece = os.read(self.incoming, max(1 << 16, min(count, 1 << 20)))
             if not piece:
                 os._exit(0)
-            self.arrived += piece
-        piece, self.arrived = self.arrived[:count], self.arrived[count:]
-        return piece
+            self.arrived, self.at = self.arrived[self.at :] + piece, 0
+        start = self.at
+        self.at += count
+        return self.arrived[start : self.at]
 
 
 class _Printed(io.TextIOBase):

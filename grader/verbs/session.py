@@ -7,13 +7,14 @@ fixtures ``student`` and ``reference`` bound to it, failures are diagnosed, and 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import os
 import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -29,7 +30,7 @@ from grader.logic.asserting import Mismatch, Record, StudentFailure
 from grader.logic.stub import STUB_RAISE, is_untouched
 from grader.logic.tensors import BFLOAT16, tensor
 from grader.model.errors import CourseError
-from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission
+from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission, Value
 from grader.system.careful import Careful, Script, script_of
 from grader.system.course import PUBLIC_CHECKS
 from grader.system.host import Loaded, Server
@@ -37,6 +38,7 @@ from grader.system.subjects import Reference, Student, Subject, frozen
 from grader.system.tape import TapeMiss
 
 PUBLISHED_SEED = 7
+MAX_KEPT = 1 << 26  # bytes of answers whose runs are kept for other submissions
 DEFAULT_DTYPES = {"numpy": "float64", "torch": "float32"}
 EMPTY_CONFIG = Path(__file__).with_name("pytest.ini")
 Result = TypeVar("Result")
@@ -63,12 +65,24 @@ class Check:
 
 @dataclass
 class Run:
-    """What one check did with one submission."""
+    """What one check did with one submission.
+
+    ``explained`` and ``messages`` are kept for the next submission with the same answers: which ideas explain the run, and how it
+    is told with which ideas named.
+    """
 
     check: Check
     record: Record
     error: BaseException | None = None
     skipped: str = ""
+    explained: dict[str, bool] = field(default_factory=dict)
+    messages: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    @property
+    def depends_on_answers_alone(self) -> bool:
+        """Whether the same answers of another submission give the same run: an exception brings lines of its own."""
+        is_judged = self.error is None or isinstance(self.error, Mismatch)
+        return is_judged and not self.skipped and all(isinstance(outcome, Value) for outcome in self.outcomes)
 
     @property
     def calls(self) -> list[Call]:
@@ -258,8 +272,14 @@ class AtWork(Subject, Protocol):
     def note_printed(self, shown: bool) -> None:
         """Take what was printed since the last time, to show it or not."""
 
-    def begin(self, script: Script | None, following: Script | None) -> None:
+    def begin(self, script: Script | None, following: Iterable[Script | None] = ()) -> None:
         """The next check of `Session.order` begins."""
+
+    def replies(self) -> bytes | None:
+        """All answers of that check as bytes, where they are known before it asks."""
+
+    def skip(self) -> None:
+        """The check is not run: `replies` were enough."""
 
     def close(self) -> None:
         """Nothing more is asked."""
@@ -279,6 +299,8 @@ class Session:
         self._answers: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._states: dict[str, Any] = {}
         self._scripts: dict[str, Script | None] = {}
+        self._runs: dict[tuple[str, bytes], Run] = {}
+        self._kept_bytes = 0
         self._rng = np.random.Generator(np.random.PCG64(0))
         self.current: _Current
 
@@ -413,18 +435,38 @@ class Session:
         """Every check, in the checks' order."""
         order = self.order()
         runs: dict[str, Run] = {}
-        for check, following in zip(order, [*order[1:], None], strict=True):
-            subject.begin(
-                self._script(check), self._script(following if following and following.hidden == check.hidden else None)
-            )
-            runs[check.name] = run = self.run_check(check, subject)
+        for at, check in enumerate(order):
+            following = [after for after in order[at + 1 :] if after.hidden == check.hidden]
+            subject.begin(self._script(check), map(self._script, following))
+            runs[check.name] = run = self._run(check, subject)
             subject.note_printed(shown=not check.hidden)
             if check.name not in self._scripts and run.error is None:
                 self.foresee(run)
         return [runs[check.name] for check in self.checks]
 
-    def _script(self, check: Check | None) -> Script | None:
-        return self._scripts.get(check.name) if check else None
+    def _run(self, check: Check, subject: AtWork) -> Run:
+        """One check of one submission; where another gave the very same answers, its run."""
+        replies = subject.replies()
+        key = (check.name, hashlib.sha256(replies or b"").digest())
+        if replies is not None and key in self._runs:
+            subject.skip()
+            return self._runs[key]
+        run = self.run_check(check, subject)
+        if replies is not None and run.depends_on_answers_alone:
+            self._remember(key, run, len(replies))
+        return run
+
+    def _remember(self, key: tuple[str, bytes], run: Run, size: int) -> None:
+        if self._kept_bytes + size > MAX_KEPT:
+            self._runs.clear()
+            self._kept_bytes = 0
+        if run.error is not None:
+            run.error.with_traceback(None)  # which holds on to all that was there
+        self._runs[key] = run
+        self._kept_bytes += size
+
+    def _script(self, check: Check) -> Script | None:
+        return self._scripts.get(check.name)
 
     def _evidence(self, runs: list[Run]) -> list[diagnose.Evidence]:
         """What speaks for and against ideas; a check that met unwritten code says nothing."""
@@ -432,7 +474,8 @@ class Session:
         for run in runs:
             unwritten = isinstance(run.error, StudentFailure) and _is_unwritten(run.error.outcome)
             calls, outcomes = ([], []) if unwritten else (run.calls, run.outcomes)
-            evidence.append(diagnose.Evidence(self.key(run.check), calls, outcomes, failed=run.error is not None))
+            known = {} if unwritten else run.explained
+            evidence.append(diagnose.Evidence(self.key(run.check), calls, outcomes, run.error is not None, known))
         return evidence
 
     def _judged(self, run: Run, ideas: tuple[str, ...], loaded: Loaded, submission: Submission) -> CheckResult:
@@ -444,7 +487,9 @@ class Session:
         elif error is None:
             result.outcome, result.earned = "passed", check.points
         elif isinstance(error, Mismatch):
-            result.message = self.texts.mismatch(error.finding, check.hidden, ideas, submission)
+            if ideas not in run.messages:
+                run.messages[ideas] = self.texts.mismatch(error.finding, check.hidden, ideas, submission)
+            result.message = run.messages[ideas]
         elif isinstance(error, StudentFailure):
             result.outcome = _outcome_of(error.outcome)
             result.message = self.texts.failure(error, check.hidden, loaded, ideas, submission)

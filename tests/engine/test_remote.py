@@ -424,7 +424,7 @@ def replayed(outcome, call):
     asked = remote.asked_by([call], [Value(1.0)], hidden=True, untaped=False)
     subject = remote.Replayed(EXERCISE, SUBMISSION, "a.py", [asked], recording)
     subject.load()
-    subject.begin(None, None)
+    subject.begin(None)
     return subject.answer(call), subject
 
 
@@ -521,7 +521,7 @@ def test_a_call_that_was_not_asked_there_has_no_answer_however_many_came():
     value = wire.encode(("value", 1.5, None))
     asked = remote.asked_by([Call("shares", (1,))], [Value(1.0)], hidden=True, untaped=False)
     subject = remote.Replayed(EXERCISE, SUBMISSION, "a.py", [asked], read(answer(checks=[[[value] * 9, ""]] * 9)))
-    subject.begin(None, None)
+    subject.begin(None)
 
     got = [subject.answer(Call("shares", (number,))) for number in (1, 1)]
 
@@ -533,7 +533,7 @@ def test_more_answers_than_calls_were_asked_do_not_count():
     value = wire.encode(("value", 1.5, None))
     asked = remote.asked_by([Call("get", target=1)], [Value(1.0)], hidden=True, untaped=True)
     subject = remote.Replayed(EXERCISE, SUBMISSION, "a.py", [asked], read(answer(checks=[[[value] * 9, ""]] * 9)))
-    subject.begin(None, None)
+    subject.begin(None)
 
     got = subject.answer(Call("get", target=1))
 
