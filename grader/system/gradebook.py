@@ -496,9 +496,7 @@ class Gradebook:
 
     def _insert(self, connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; one that is there already, or that another process is adding just now, stays as it is."""
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        insert = sqlite.insert if self._is_sqlite else postgresql.insert
+        insert = _insert_of(self._engine.dialect.name)
         connection.execute(insert(_tables()[table]).on_conflict_do_nothing(), rows)
 
     def _unit(self, connection: Connection, name: str) -> _Unit:
@@ -818,6 +816,15 @@ def _is_complete(connection: Connection, metadata: MetaData) -> bool:
         {column["name"] for column in seen.get_columns(name)} >= set(table.c.keys())
         for name, table in metadata.tables.items()
     )
+
+
+def _insert_of(dialect: str) -> Callable[[Table], Any]:
+    """A dialect's own insert, which knows what to do about rows that are there. Each is slow to import."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert
+    return insert
 
 
 @functools.cache

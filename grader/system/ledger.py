@@ -157,7 +157,7 @@ def _plain(text: str) -> str:
 
 
 def _text(report: Report) -> str:
-    return json.dumps(dataclasses.asdict(report))
+    return json.dumps({**vars(report), "checks": [vars(check) for check in report.checks]})
 
 
 def _report(text: str) -> Report:

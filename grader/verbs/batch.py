@@ -7,6 +7,7 @@ was stopped goes on. One process judges or hears of verdicts, and writes; a subm
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -72,10 +73,33 @@ def grade_many(plan: Plan, submissions: Sequence[Submission], workers: int | Non
 
         def body(session: Session) -> list[Report]:
             foresee(session)
-            verdicts = {number: verdict for number, verdict, _ in _graded(session, submissions, workers)}
+            with _settled():
+                verdicts = {number: verdict for number, verdict, _ in _graded(session, submissions, workers)}
             return [_report_of(session, submissions[number], verdicts[number]) for number in range(len(submissions))]
 
         return plan.run(server, body) if submissions else []
+
+
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """While many are graded, this process gives way to the worker, and what stays is not looked through for garbage.
+
+    Else every answer would wake it at once, where it shares a core with the worker.
+    """
+    policy = os.sched_getscheduler(0) if hasattr(os, "SCHED_BATCH") else None
+    gc.freeze()
+    _schedule(getattr(os, "SCHED_BATCH", None))
+    try:
+        yield
+    finally:
+        _schedule(policy)
+        gc.unfreeze()
+
+
+def _schedule(policy: int | None) -> None:
+    with contextlib.suppress(OSError):  # a container may not allow it
+        if policy is not None:
+            os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
 def _report_of(session: Session, submission: Submission, verdict: Report | Failure) -> Report:
@@ -512,7 +536,7 @@ class _Grading:
             verdicts, at_once = _on_nodes(session, submissions, self.nodes, foreseen), 2 * self.nodes.size
         recent: deque[float] = deque(maxlen=RECENT)
         total = len(self.graded.inbox.handed)
-        with contextlib.closing(verdicts):
+        with _settled(), contextlib.closing(verdicts):
             for number, verdict, seconds in verdicts:
                 self.graded.take(left[number], verdict, exercise, session)
                 recent.append(seconds)
