@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Protocol
 
-from grader.logic.judge import agree, differ_in_numbers
+from grader.logic.judge import agree, differ_in_numbers, farthest
+from grader.logic.tensors import dtype_name
 from grader.model.types import Call, Outcome, Raised, Value
 
 SOLUTION = ""  # as the name of a variant: the solution itself
@@ -109,12 +110,18 @@ class _Matcher:
         if answers is None:
             return []
         for position in _order(len(item.outcomes)):
-            tolerances = as_coarse_as(answers.answer(answers.number(SOLUTION, position)), self.tolerances)
+            mine, right = item.outcomes[position], answers.answer(answers.number(SOLUTION, position))
+            tolerances = as_coarse_as(right, self.tolerances)
+            place = farthest(mine.value, right.value) if isinstance(mine, Value) and isinstance(right, Value) else None
             same: dict[Hashable, bool] = {}
             for name in left:
                 which = answers.number(name, position)
                 if which not in same:
-                    same[which] = same_outcome(item.outcomes[position], answers.answer(which), tolerances)
+                    theirs = answers.answer(which)
+                    is_other = (
+                        place is not None and isinstance(theirs, Value) and place.differs(theirs.value, tolerances)
+                    )
+                    same[which] = not is_other and same_outcome(mine, theirs, tolerances)
             left = [name for name in left if same[answers.number(name, position)]]
             if not left:
                 break
@@ -132,9 +139,11 @@ def matches(outcomes: Sequence[Outcome], answers: Callable[[int], Outcome], tole
 
 def as_coarse_as(right: Outcome, tolerances: Mapping[str, float]) -> Mapping[str, float]:
     """Tolerances for answers that should have the right one's dtype: what should be float32 is not exact to more than that."""
-    dtypes = set(_dtypes(right.value)) if isinstance(right, Value) else set()
+    dtypes = _dtypes(right.value) if isinstance(right, Value) else ()
     coarsest = max((tolerances.get(dtype, 0.0) for dtype in dtypes), default=0.0)
-    return {dtype: max(allowed, coarsest) for dtype, allowed in tolerances.items()} if coarsest else tolerances
+    if all(allowed >= coarsest for allowed in tolerances.values()):
+        return tolerances
+    return {dtype: max(allowed, coarsest) for dtype, allowed in tolerances.items()}
 
 
 def _dtypes(value: Any) -> Iterator[str]:
@@ -144,7 +153,7 @@ def _dtypes(value: Any) -> Iterator[str]:
     elif isinstance(value, dict):
         yield from _dtypes(list(value.values()))
     elif hasattr(value, "dtype"):
-        yield str(value.dtype)
+        yield dtype_name(value)
 
 
 def same_outcome(mine: Outcome, theirs: Outcome, tolerances: Mapping[str, float]) -> bool:

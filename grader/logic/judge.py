@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
-from grader.logic.tensors import Tensor
+from grader.logic.tensors import Tensor, name_of
 from grader.logic.wire import Handle
 from grader.model.types import Call
 
@@ -140,7 +139,7 @@ def _compare_numbers(
 
 
 def _dtype_of(value: Any, array: np.ndarray) -> str:
-    return value.dtype if isinstance(value, Tensor) else _name(array.dtype)
+    return value.dtype if isinstance(value, Tensor) else name_of(array.dtype)
 
 
 def _kinds_agree(came: str, wanted: str) -> bool:
@@ -162,11 +161,6 @@ def tolerance_for(dtype: str, tolerances: Mapping[str, float]) -> float:
     if not dtype.startswith(("float", "complex", "bfloat")):
         return 0.0
     return tolerances.get(dtype, tolerances.get("float64", 1e-9))
-
-
-@lru_cache(maxsize=64)
-def _name(dtype: np.dtype) -> str:
-    return dtype.name  # numpy makes the name anew each time
 
 
 def wrong_elements(
@@ -263,3 +257,44 @@ def agree(mine: Any, theirs: Any, tolerances: Mapping[str, float], least: float 
         bad, _ = wrong_elements(a, b, tolerance_for(two, tolerances), least if kind is Tensor else 0.0)
         return not bad.any()
     return kind is type(theirs) and mine == theirs
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an answer is farthest from the right one: in which of several results, and at which of its numbers."""
+
+    shape: tuple[int, ...]
+    index: int
+    number: float
+    result: int | None = None
+
+    def differs(self, theirs: Any, tolerances: Mapping[str, float]) -> bool:
+        """Whether another answer does not agree with this one for certain, by this number alone; see `agree`."""
+        if self.result is not None:
+            if type(theirs) not in (list, tuple) or self.result >= len(theirs):
+                return False
+            theirs = theirs[self.result]
+        if type(theirs) is not np.ndarray or theirs.shape != self.shape or theirs.dtype.kind != "f":
+            return False
+        off = abs(theirs.item(self.index) - self.number)
+        allowed = 2 * tolerance_for(name_of(theirs.dtype), tolerances)  # twice: `agree` rounds, too
+        return off > allowed and off > allowed * float(np.abs(theirs).max())
+
+
+def farthest(mine: Any, right: Any) -> Place | None:
+    """That place of an answer of floating arrays; None where there is none, or the two are of different forms."""
+    if type(mine) in (list, tuple) and type(right) in (list, tuple) and len(mine) == len(right):
+        parts = [(at, a, b) for at, (a, b) in enumerate(zip(mine, right, strict=True))]
+    else:
+        parts = [(None, mine, right)]
+    best, place = 0.0, None
+    for at, a, b in parts:
+        if not (
+            type(a) is type(b) is np.ndarray and a.shape == b.shape and a.dtype.kind == b.dtype.kind == "f" and a.size
+        ):
+            continue
+        error = np.abs(a - b)
+        index = int(error.argmax())
+        if error.item(index) > best:
+            best, place = error.item(index), Place(a.shape, index, a.item(index), at)
+    return place

@@ -7,6 +7,7 @@ numpy does not have, is held as its bits, and read as the float32 numbers that t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def tensor(array: Any, dtype: str | None = None) -> Tensor:
     if dtype == BFLOAT16:
         return Tensor(to_bfloat16(numbers.astype(np.float32)), BFLOAT16)
     numbers = numbers if dtype is None else numbers.astype(dtype)
-    return Tensor(numbers, numbers.dtype.name)
+    return Tensor(numbers, name_of(numbers.dtype))
 
 
 def to_bfloat16(array: np.ndarray) -> np.ndarray:
@@ -75,4 +76,10 @@ def numbers_of(value: Any) -> Any:
 
 def dtype_name(value: Any) -> str:
     """The name of the dtype of a tensor, an array or a numpy number."""
-    return value.dtype if isinstance(value, Tensor) else value.dtype.name
+    return value.dtype if isinstance(value, Tensor) else name_of(value.dtype)
+
+
+@lru_cache(maxsize=64)
+def name_of(dtype: np.dtype) -> str:
+    """The name of numpy's dtype, which numpy makes anew each time."""
+    return dtype.name

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from grader.logic.tensors import BFLOAT16, Tensor
+from grader.logic.tensors import BFLOAT16, Tensor, name_of
 from grader.model.errors import WireError
 
 LENGTH = struct.Struct(">Q")
@@ -38,13 +38,14 @@ DTYPES = tuple(
         "float16", "float32", "float64", "complex64", "complex128",
     )
 )  # fmt: skip
-_SIZES = tuple(dtype.itemsize for dtype in DTYPES)
+_ITEM_SIZES = tuple(dtype.itemsize for dtype in DTYPES)
 _DTYPE_CODE = {dtype: code for code, dtype in enumerate(DTYPES)}
 
 _DOUBLE = struct.Struct(">d")
 _COMPLEX = struct.Struct(">dd")
 _SIZE = struct.Struct(">I")
 _ARRAY_HEAD = struct.Struct(">BB")
+_SHAPES = tuple(struct.Struct(f">{dimensions}Q") for dimensions in range(MAX_DIMENSIONS + 1))
 
 
 @dataclass(frozen=True)
@@ -148,71 +149,94 @@ def _encode_int(value: int, put: Any) -> None:
 
 def _encode_array(array: np.ndarray, put: Any, tag: bytes) -> None:
     code = _DTYPE_CODE.get(array.dtype.newbyteorder("="))
-    if code is None:
+    if code is None or array.ndim > MAX_DIMENSIONS:
         raise NotPlain(array)
     by_columns = array.flags.f_contiguous and not array.flags.c_contiguous
     put(tag + _ARRAY_HEAD.pack(code | BY_COLUMNS if by_columns else code, array.ndim))
-    put(struct.pack(f">{array.ndim}Q", *array.shape))
+    put(_SHAPES[array.ndim].pack(*array.shape))
     put(array.astype(DTYPES[code], copy=False).tobytes("F" if by_columns else "C"))
 
 
 class _Reader:
-    """Reads one value after another from bytes of known length; every length is compared before it is used."""
+    """Reads one value after another from bytes of known length; every length is compared before it is used.
+
+    Each method reads what follows its tag. They are called hundreds of times for each submission, so each does all of its work itself.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.end = len(data)
         self.at = 0
         self.values = 0
-
-    def take(self, count: int) -> bytes:
-        start = self.at
-        end = start + count
-        if end > len(self.data):
-            raise WireError(f"{count} bytes were announced, {len(self.data) - start} are there")
-        self.at = end
-        return self.data[start:end]
 
     def value(self, depth: int) -> Any:
         self.values += 1
         if depth > MAX_DEPTH or self.values > MAX_VALUES:
             raise WireError("a value is nested too deep or holds too many values")
-        try:
-            tag = self.data[self.at]
-        except IndexError:
-            raise WireError("a value is missing") from None
+        if self.at >= self.end:
+            raise WireError("a value is missing")
+        tag = self.data[self.at]
         self.at += 1
         read = _READERS.get(tag)
         if read is None:
             raise WireError(f"no value begins with the byte {tag}")
         return read(self, depth)
 
-    def size(self) -> int:
-        return int.from_bytes(self.take(4), "big")
+    def take(self, count: int) -> bytes:
+        start = self.at
+        self.at = start + count
+        if self.at > self.end:
+            raise WireError(f"{count} bytes were announced, {self.end - start} are there")
+        return self.data[start : self.at]
 
-    def items(self, depth: int) -> list[Any]:
-        count = self.count(1)
-        return [self.value(depth + 1) for _ in range(count)]
+    def sized(self, depth: int = 0) -> bytes:
+        start = self.at + 4
+        self.at = start + int.from_bytes(self.data[self.at : start], "big")
+        if self.at > self.end:
+            raise WireError(f"{self.at - start} bytes were announced, {max(self.end - start, 0)} are there")
+        return self.data[start : self.at]
 
     def count(self, bytes_each: int) -> int:
-        count = self.size()
-        if count * bytes_each > len(self.data) - self.at:
-            raise WireError(f"{count} values were announced, {len(self.data) - self.at} bytes are there")
+        count = int.from_bytes(self.take(4), "big")
+        if count * bytes_each > self.end - self.at:
+            raise WireError(f"{count} values were announced, {self.end - self.at} bytes are there")
         return count
 
-    def text(self) -> str:
-        try:
-            return self.take(self.size()).decode("utf-8", "surrogatepass")
-        except UnicodeDecodeError as error:
-            raise WireError("a string is not UTF-8") from error
+    def none(self, depth: int) -> None:
+        return None
 
-    def integer(self) -> int:
-        digits = self.take(self.size())
+    def true(self, depth: int) -> bool:
+        return True
+
+    def false(self, depth: int) -> bool:
+        return False
+
+    def integer(self, depth: int) -> int:
+        digits = self.sized()
         body = digits[1:] if digits[:1] == b"-" else digits
         if not body.isdigit() or len(body) > MAX_INT_DIGITS:
             raise WireError("a whole number is not written in digits")
         return int(digits)
 
-    def mapping(self, depth: int) -> dict[Any, Any]:
+    def real(self, depth: int) -> float:
+        return _DOUBLE.unpack(self.take(8))[0]
+
+    def a_complex(self, depth: int) -> complex:
+        return complex(*_COMPLEX.unpack(self.take(16)))
+
+    def text(self, depth: int = 0) -> str:
+        try:
+            return self.sized().decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise WireError("a string is not UTF-8") from error
+
+    def a_list(self, depth: int) -> list[Any]:
+        return [self.value(depth + 1) for _ in range(self.count(1))]
+
+    def a_tuple(self, depth: int) -> tuple[Any, ...]:
+        return tuple([self.value(depth + 1) for _ in range(self.count(1))])
+
+    def a_dict(self, depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         hashes: dict[int, int] = {}
         for _ in range(self.count(2)):
@@ -229,65 +253,61 @@ class _Reader:
                 raise WireError(f"{type(key).__name__} cannot be a key") from error
         return result
 
-    def handle(self) -> Handle:
+    def handle(self, depth: int) -> Handle:
         number = LENGTH.unpack(self.take(8))[0]
         name = self.text()
         if len(name) > MAX_NAME:
             raise WireError("the name of a type is too long")
         return Handle(number, name)
 
-    def number(self) -> np.generic:
+    def number(self, depth: int) -> np.generic:
         array = self.array()
         if array.shape != ():
             raise WireError("a numpy number must have no axes")
         return array[()]
 
-    def array(self) -> np.ndarray:
+    def array(self, depth: int = 0) -> np.ndarray:
         head, dimensions = self.take(2)
         code, order = head & ~BY_COLUMNS, "F" if head & BY_COLUMNS else "C"
         if code >= len(DTYPES) or dimensions > MAX_DIMENSIONS:
             raise WireError(f"no array has dtype code {code} and {dimensions} axes")
-        shape = struct.unpack(f">{dimensions}Q", self.take(8 * dimensions))
-        dtype, size = DTYPES[code], _SIZES[code]
-        count = math.prod(shape)
-        if count * size > len(self.data) - self.at:
-            raise WireError(f"an array of shape {shape} was announced, {len(self.data) - self.at} bytes are there")
-        if not count and math.prod(length or 1 for length in shape) * size > MAX_FRAME:
+        shape = _SHAPES[dimensions].unpack(self.take(8 * dimensions))
+        size = math.prod(shape) * _ITEM_SIZES[code]
+        if size > self.end - self.at:
+            raise WireError(f"an array of shape {shape} was announced, {self.end - self.at} bytes are there")
+        if not size and math.prod(length or 1 for length in shape) * _ITEM_SIZES[code] > MAX_FRAME:
             raise WireError(f"an array of shape {shape} has an axis that is too long")
-        raw = self.take(count * size)
+        raw = self.take(size)
         if not code and raw.translate(None, b"\0\1"):
             raise WireError("a boolean array holds other bytes than 0 and 1")
-        # The array's own memory, which may be written to.
-        return np.ndarray(shape, dtype, raw, order=order).copy(order)
+        return np.ndarray(shape, DTYPES[code], raw, order=order).copy(order)  # with memory of its own, to be written to
 
+    def tensor(self, depth: int) -> Tensor:
+        array = self.array()
+        return Tensor(array, name_of(array.dtype))
 
-def _bfloat16(reader: _Reader) -> Tensor:
-    bits = reader.array()
-    if bits.dtype != np.uint16:
-        raise WireError("the bits of bfloat16 numbers are not uint16")
-    return Tensor(bits, BFLOAT16)
-
-
-def _tensor(reader: _Reader) -> Tensor:
-    array = reader.array()
-    return Tensor(array, array.dtype.name)
+    def bfloat16(self, depth: int) -> Tensor:
+        bits = self.array()
+        if bits.dtype != np.uint16:
+            raise WireError("the bits of bfloat16 numbers are not uint16")
+        return Tensor(bits, BFLOAT16)
 
 
 _READERS: dict[int, Callable[[_Reader, int], Any]] = {
-    ord("a"): lambda reader, depth: reader.array(),
-    ord("g"): lambda reader, depth: reader.number(),
-    ord("x"): lambda reader, depth: _bfloat16(reader),
-    ord("y"): lambda reader, depth: _tensor(reader),
-    ord("N"): lambda reader, depth: None,
-    ord("T"): lambda reader, depth: True,
-    ord("F"): lambda reader, depth: False,
-    ord("i"): lambda reader, depth: reader.integer(),
-    ord("f"): lambda reader, depth: _DOUBLE.unpack(reader.take(8))[0],
-    ord("c"): lambda reader, depth: complex(*_COMPLEX.unpack(reader.take(16))),
-    ord("s"): lambda reader, depth: reader.text(),
-    ord("b"): lambda reader, depth: reader.take(reader.size()),
-    ord("l"): lambda reader, depth: reader.items(depth),
-    ord("t"): lambda reader, depth: tuple(reader.items(depth)),
-    ord("d"): lambda reader, depth: reader.mapping(depth),
-    ord("h"): lambda reader, depth: reader.handle(),
+    ord("a"): _Reader.array,
+    ord("g"): _Reader.number,
+    ord("x"): _Reader.bfloat16,
+    ord("y"): _Reader.tensor,
+    ord("N"): _Reader.none,
+    ord("T"): _Reader.true,
+    ord("F"): _Reader.false,
+    ord("i"): _Reader.integer,
+    ord("f"): _Reader.real,
+    ord("c"): _Reader.a_complex,
+    ord("s"): _Reader.text,
+    ord("b"): _Reader.sized,
+    ord("l"): _Reader.a_list,
+    ord("t"): _Reader.a_tuple,
+    ord("d"): _Reader.a_dict,
+    ord("h"): _Reader.handle,
 }

@@ -26,7 +26,7 @@ from grader.model.types import KnownCell
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
-    from sqlalchemy import URL, Connection, Engine, MetaData, Row, Select, Table
+    from sqlalchemy import URL, Connection, Engine, MetaData, Row, Select, Table, Update
 
 # The points that a late submission loses, or None: of the student's id, the notebook's score and the seconds.
 Late = Callable[[str, float, float], "float | None"]
@@ -165,6 +165,7 @@ class Gradebook:
         self._is_sqlite = self._engine.dialect.name == "sqlite"
         self._file = _file_of(self._url) if self._is_sqlite else None
         self._seen = False
+        self._has_course = False
 
     def __enter__(self) -> Gradebook:
         return self
@@ -202,6 +203,7 @@ class Gradebook:
             in_place = stamp == REVISION and tables >= TABLES.keys() and _installed().startswith(f"{RELEASE}.")
             done = "" if in_place else self._bring_up_to_date(connection, tables, stamp)
             self._insert(connection, "course", [{"id": self.course_id}])
+        self._has_course = True
         return done
 
     def is_prepared(self) -> bool:
@@ -340,7 +342,8 @@ class Gradebook:
         _check_id("The student's id", student)
         table = _tables()["submitted_assignment"]
         key = {"assignment_id": unit.id, "student_id": student}
-        self._insert(connection, "course", [{"id": self.course_id}])
+        if not self._has_course:
+            self._insert(connection, "course", [{"id": self.course_id}])
         self._insert(connection, "student", [{"id": student}])
         self._insert(connection, "submitted_assignment", [key | {"id": _new_id()}])
         row = connection.execute(select(table).filter_by(**key).with_for_update()).one()
@@ -359,6 +362,7 @@ class Gradebook:
         table = tables["submitted_notebook"]
         asked = select(table.c.notebook_id, table.c.id).where(table.c.assignment_id == submission)
         books = dict(tuple(row) for row in connection.execute(asked))
+        are_new = not books
         start = {"assignment_id": submission, "flagged": False}
         new = [start | {"notebook_id": book.id} for book in unit.notebooks if book.id not in books]
         if new:
@@ -368,7 +372,7 @@ class Gradebook:
         for name, (types, start) in kinds.items():
             rows = tables[name]
             known = select(rows.c.notebook_id, rows.c.cell_id).where(rows.c.notebook_id.in_(books.values()))
-            there = {tuple(row) for row in connection.execute(known)}
+            there = set() if are_new else {tuple(row) for row in connection.execute(known)}
             cells = [(books[book.id], cell.id) for book in unit.notebooks for cell in book.cells if cell.type in types]
             new = [start | {"notebook_id": book, "cell_id": cell} for book, cell in cells if (book, cell) not in there]
             if new:
@@ -501,23 +505,11 @@ class Gradebook:
 
     def _unit(self, connection: Connection, name: str) -> _Unit:
         """An assignment with its notebooks and their cells."""
-        from sqlalchemy import func, select
-
-        tables = _tables()
-        unit, book, cell, grade, task = (tables[name] for name in RELEASED)
-        points = func.coalesce(grade.c.max_score, task.c.max_score).label("max_score")
-        asked = (
-            select(unit.c.id, unit.c.duedate, book.c.id, book.c.name, cell.c.id, cell.c.name, cell.c.type, points)
-            .outerjoin(book, book.c.assignment_id == unit.c.id)
-            .outerjoin(cell, cell.c.notebook_id == book.c.id)
-            .outerjoin(grade, grade.c.id == cell.c.id)
-            .outerjoin(task, task.c.id == cell.c.id)
-            .where(unit.c.name == name)
-            .order_by(book.c.name, cell.c.name, cell.c.type)
-        )
-        rows = [tuple(row) for row in connection.execute(asked)]
+        rows = [tuple(row) for row in connection.execute(_asking_for_a_unit(), {"unit": name})]
         if not rows:
-            names = sorted(connection.execute(select(unit.c.name)).scalars())
+            from sqlalchemy import select
+
+            names = sorted(connection.execute(select(_tables()["assignment"].c.name)).scalars())
             raise UsageError(
                 f"The gradebook {self.address} has no assignment {name!r}.",
                 _hint(name, names) or "Release it first: nbgrader generate_assignment NAME",
@@ -537,24 +529,33 @@ def _update_grades(
     connection: Connection, submitted: _Submitted, marks: Mapping[str, float], answers: Collection[str], *, look: bool
 ) -> None:
     """Write automatic scores by the cell's id, and have a person look at answers, and where ``look`` at everything."""
-    from sqlalchemy import Float, case, cast, literal, or_, true
-
-    grades = _tables()["grade"]
-    by_cell = {cell: cast(literal(mark), Float(53)) for cell, mark in marks.items()}
-    values = {
-        "auto_score": case(by_cell, value=grades.c.cell_id) if marks else None,  # none for an answer
-        "needs_manual_grade": or_(grades.c.manual_score.is_not(None), grades.c.cell_id.in_(answers)),
-    }
-    if look:
-        values["needs_manual_grade"] = true()
     cells = [*marks, *answers]
-    mine = (grades.c.notebook_id == submitted.id) & grades.c.cell_id.in_(cells)
-    written = connection.execute(grades.update().where(mine).values(values)).rowcount
+    given = {f"mark{number}": mark for number, mark in enumerate(marks.values())}
+    statement = _grading(tuple(marks), tuple(answers), look)
+    written = connection.execute(statement, {"submitted": submitted.id, **given}).rowcount
     if written != len(cells):
         raise EnvironmentProblem(
             f"The gradebook took {written} of {len(cells)} marks, so none was written.",
             "Is the submission being removed by another process? Try again.",
         )
+
+
+@functools.lru_cache(maxsize=64)
+def _grading(cells: tuple[str, ...], answers: tuple[str, ...], look: bool) -> Update:
+    """That statement, where the marks of the cells are given as ``mark0``, ``mark1``, …; slow to make."""
+    from sqlalchemy import Float, bindparam, case, cast, or_, true
+
+    grades = _tables()["grade"]
+    by_cell = {cell: cast(bindparam(f"mark{number}"), Float(53)) for number, cell in enumerate(cells)}
+    looked = or_(grades.c.manual_score.is_not(None), grades.c.cell_id.in_(answers))
+    return (
+        grades.update()
+        .where((grades.c.notebook_id == bindparam("submitted")) & grades.c.cell_id.in_([*cells, *answers]))
+        .values(
+            auto_score=case(by_cell, value=grades.c.cell_id) if cells else None,  # none for an answer
+            needs_manual_grade=true() if look else looked,
+        )
+    )
 
 
 def _penalty(connection: Connection, submitted: _Submitted, student: str, late: Late | None) -> float | None:
@@ -815,6 +816,24 @@ def _is_complete(connection: Connection, metadata: MetaData) -> bool:
     return there >= metadata.tables.keys() and all(
         {column["name"] for column in seen.get_columns(name)} >= set(table.c.keys())
         for name, table in metadata.tables.items()
+    )
+
+
+@functools.cache
+def _asking_for_a_unit() -> Select:
+    """The cells of an assignment's notebooks, of the assignment that is given as ``unit``."""
+    from sqlalchemy import bindparam, func, select
+
+    unit, book, cell, grade, task = (_tables()[name] for name in RELEASED)
+    points = func.coalesce(grade.c.max_score, task.c.max_score).label("max_score")
+    return (
+        select(unit.c.id, unit.c.duedate, book.c.id, book.c.name, cell.c.id, cell.c.name, cell.c.type, points)
+        .outerjoin(book, book.c.assignment_id == unit.c.id)
+        .outerjoin(cell, cell.c.notebook_id == book.c.id)
+        .outerjoin(grade, grade.c.id == cell.c.id)
+        .outerjoin(task, task.c.id == cell.c.id)
+        .where(unit.c.name == bindparam("unit"))
+        .order_by(book.c.name, cell.c.name, cell.c.type)
     )
 
 

@@ -26,7 +26,8 @@ PEEK_BYTES = 1 << 16
 PACKAGES = ("numpy", "einops")
 TORCH_PACKAGES = ("numpy", "torch", "einops", "jaxtyping")
 BOOTSTRAP = (
-    "import json, sys\n"
+    "import gc, json, sys\n"
+    "gc.disable()\n"  # until everything is imported
     "config = json.loads(sys.argv[1])\n"
     "sys.path[:0] = config['packages'] + [config['engine']]\n"
     "from grader.system import worker\n"

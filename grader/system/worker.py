@@ -56,6 +56,7 @@ def serve(config: dict[str, Any]) -> None:
     layers = sandbox.enter_server(config["readable"], config["scratch"], without, _contents(config["copied"]))
     _preload(config["preload"])
     _warm_up()
+    gc.enable()
     gc.collect()
     gc.freeze()
     control.send(b"R" + json.dumps(layers).encode())
@@ -162,6 +163,7 @@ def serve_once(config: dict[str, Any]) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     _preload(config["preload"])
+    gc.enable()
     limits = config["limits"]
     output_bytes = limits.pop("output_bytes")
     without = frozenset(config["without"])

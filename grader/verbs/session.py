@@ -30,7 +30,7 @@ from grader.logic.asserting import Mismatch, Record, StudentFailure
 from grader.logic.stub import STUB_RAISE, is_untouched
 from grader.logic.tensors import BFLOAT16, tensor
 from grader.model.errors import CourseError
-from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission, Value
+from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission
 from grader.system.careful import Careful, Script, script_of
 from grader.system.course import PUBLIC_CHECKS
 from grader.system.host import Loaded, Server
@@ -80,9 +80,11 @@ class Run:
 
     @property
     def depends_on_answers_alone(self) -> bool:
-        """Whether the same answers of another submission give the same run: an exception brings lines of its own."""
-        is_judged = self.error is None or isinstance(self.error, Mismatch)
-        return is_judged and not self.skipped and all(isinstance(outcome, Value) for outcome in self.outcomes)
+        """Whether the same answers of another submission give the same run: told of an exception are lines of its own."""
+        if self.skipped or any(isinstance(outcome, Died) for outcome in self.outcomes):
+            return False
+        raised = any(isinstance(outcome, Raised) for outcome in self.outcomes)
+        return self.error is None or (isinstance(self.error, Mismatch) and not raised)
 
     @property
     def calls(self) -> list[Call]:
