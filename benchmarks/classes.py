@@ -156,6 +156,7 @@ def _run(arguments: list[str], folder: Path, codes: tuple[int, ...] = (0,)) -> f
         f"import os; os.sched_setaffinity(0, {{{core}}}); os.execv({sys.executable!r}, {[sys.executable, *arguments]!r})",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as it is for those who use either
     began = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     taken = time.perf_counter() - began

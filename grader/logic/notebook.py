@@ -23,15 +23,14 @@ METADATA = {
 _MARKED = re.compile(r"#\s*grader:\s*(check|demo)\b")
 _PYTHON_MAGICS = {"time", "timeit", "capture", "prun"}
 _CELL_MAGIC = re.compile(r"%%\s*(\w+)?")
-_MAGIC_LINE = re.compile(
-    r"""\s*(?: [%!]                                         # %magic, !command
+_MAGIC = r"""\s*(?: [%!]                                         # %magic, !command
             | get_ipython\(\)\.                              # the same, as Jupyter exports it
             | [A-Za-z_][\w., \[\]]*=\s*(?:![^=]|%[A-Za-z])  # name = !command, name = %magic
             | \?{1,2}\s*[%\w]                               # ?name
             | [%A-Za-z_][\w.*\[\]'"]*\?{1,2}[\s;]*$         # name?
-        )""",
-    re.VERBOSE,
-)
+        )"""
+_MAGIC_LINE = re.compile(_MAGIC, re.VERBOSE)
+_HOLDS_MAGIC = re.compile(f"^{_MAGIC}", re.VERBOSE | re.MULTILINE)
 
 
 def cells_of(data: object) -> list[Cell]:
@@ -150,7 +149,7 @@ def _is_of_the_grader(node: ast.stmt) -> bool:
 
 
 def _python_of(source: str) -> str:
-    if not any(map(_MAGIC_LINE.match, source.split("\n"))):  # whether it parses or not; parsing takes its time
+    if not _HOLDS_MAGIC.search(source):  # whether it parses or not; parsing takes its time
         return source
     if _parses(source):
         return _without_magics(source) if "get_ipython()." in source else source

@@ -345,8 +345,10 @@ class Worker:
 
 
 def request_frame(call: Call) -> bytes:
-    """A call as the worker reads it."""
-    request = (call.kind, call.name, call.args, call.kwargs, call.target, call.echo, call.source)
+    """A call as the worker reads it: of its last parts, those that say nothing are left out."""
+    request = [call.kind, call.name, call.args, call.kwargs, call.target, call.echo, call.source]
+    while not request[-1]:
+        request.pop()
     return wire.frame(("ask", *request))
 
 

@@ -31,7 +31,7 @@ from grader.logic.matching import Candidate, Content, Likeness
 from grader.model.errors import UsageError
 from grader.model.types import INSIDE_ZIP, Exercise, Submission
 from grader.system.course import FOLDER
-from grader.system.submission import MAX_BYTES, parse_submission
+from grader.system.submission import MAX_BYTES, parse_with_book
 
 KINDS = {
     "nbgrader": "what nbgrader collected",
@@ -342,12 +342,12 @@ def _taken_in(name: str, data: bytes | _Unreadable, exercises: Sequence[Exercise
     if isinstance(data, _Unreadable):
         return _Read(Submission(called, (), f"The file {data}."), _NOTHING, _NOTHING, None)
     digest, plain = _sum(data), _sum(data.replace(b"\r\n", b"\n"))
-    try:
-        submission = parse_submission(called, data)
-        text = data.decode("utf-8-sig", "replace")
-        content = matching.content_of(json.loads(text)) if suffix == ".ipynb" else Content((text,))
-    except (ValueError, RecursionError):  # a notebook that is no JSON; the submission's problem says so
-        content = Content(())
+    submission, book = parse_with_book(called, data)
+    text = data.decode("utf-8-sig", "replace") if book is None else ""
+    if suffix == ".ipynb" and book is None:  # it cannot be graded; what it is for can be told all the same
+        with contextlib.suppress(ValueError, RecursionError):
+            book = json.loads(text)
+    content = matching.content_of(book) if suffix == ".ipynb" else Content((text,))
     return _Read(submission, digest, plain, matching.likeness(content, exercises))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,14 @@ class Objects:
         self._helpers: dict[str, dict[str, Any]] = {}
 
     def answer(
-        self, kind: str, name: str, args: tuple, kwargs: dict, target: int | None, echo: bool, source: str
+        self,
+        kind: str,
+        name: str,
+        args: tuple = (),
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
+        target: int | None = None,
+        echo: bool = False,
+        source: str = "",
     ) -> tuple[Any, ...]:
         """(result,) of one request, or (result, arguments afterwards) with ``echo``; raises what the code raises."""
         if "torch" in sys.modules:

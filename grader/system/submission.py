@@ -39,18 +39,30 @@ def read_submission(path: Path) -> Submission:
 
 def parse_submission(name: str, data: bytes) -> Submission:
     """The same from a file's bytes."""
+    return parse_with_book(name, data)[0]
+
+
+def parse_with_book(name: str, data: bytes) -> tuple[Submission, object]:
+    """The same, with a notebook's parsed JSON; None where it is none, or cannot be read."""
     if b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return Submission(name, (), "The file is binary, not text. Hand in the .py file or the notebook itself.")
+        problem = "The file is binary, not text. Hand in the .py file or the notebook itself."
+        return Submission(name, (), problem), None
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        return Submission(name, (), f"Line {line} is not UTF-8 text. Save the file with the encoding UTF-8.")
+        return Submission(name, (), f"Line {line} is not UTF-8 text. Save the file with the encoding UTF-8."), None
     if not text.strip():
-        return Submission(name, (), "The file is empty. `grader reset` writes the stub again.")
-    if name.lower().endswith(".ipynb"):
-        return _notebook(name, text)
-    return Submission(name, (Cell(text),))
+        return Submission(name, (), "The file is empty. `grader reset` writes the stub again."), None
+    if not name.lower().endswith(".ipynb"):
+        return Submission(name, (Cell(text),)), None
+    try:
+        book = json.loads(text)
+        return of_notebook(name, book), book
+    except ValueError as error:
+        return Submission(name, (), f"The notebook cannot be read. It is not JSON ({error})."), None
+    except RecursionError:
+        return Submission(name, (), "The notebook cannot be read. It is nested too deep."), None
 
 
 def of_notebook(name: str, data: object) -> Submission:
@@ -59,12 +71,3 @@ def of_notebook(name: str, data: object) -> Submission:
         return Submission(name, tuple(cells_of(data)))
     except ValueError as error:
         return Submission(name, (), f"The notebook cannot be read. {error}")
-
-
-def _notebook(name: str, text: str) -> Submission:
-    try:
-        return of_notebook(name, json.loads(text))
-    except ValueError as error:
-        return Submission(name, (), f"The notebook cannot be read. It is not JSON ({error}).")
-    except RecursionError:
-        return Submission(name, (), "The notebook cannot be read. It is nested too deep.")

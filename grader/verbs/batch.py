@@ -156,19 +156,22 @@ class _Right:
         return self._answers.answer(self._answers.number(SOLUTION, len(self._calls) - 1))
 
 
-def foresee(session: Session) -> list[Asked]:
-    """What each check asks, in the order in which they run, found by running them on a right answer.
+def foresee(session: Session, for_nodes: bool = False) -> list[Asked]:
+    """Find out what each check asks, by running them on a right answer.
 
     The session sends these calls ahead from then on, so that every submission is asked the same, whichever comes first.
+    Given back is what nodes are told to ask, in the order in which the checks run; nothing where there are none.
     """
-    from grader.system.remote import asked_by
-
     asked = []
     for check in session.order():
         run = session.run_check(check, _Right(session.oracle, session.key(check)))
         if run.error is not None:
             raise CourseError(f"The solution of {session.exercise.name} fails its check {check.name!r}: {run.error!r}")
         session.foresee(run)
+        if not for_nodes:
+            continue
+        from grader.system.remote import asked_by
+
         asked.append(asked_by(run.calls, run.outcomes, hidden=check.hidden, untaped=check.untaped))
     return asked
 
@@ -528,7 +531,7 @@ class _Grading:
         return plan
 
     def _grade(self, session: Session, exercise: Exercise, left: list[int]) -> None:
-        foreseen = foresee(session)
+        foreseen = foresee(session, for_nodes=self.nodes is not None)
         submissions = [self.graded.inbox.handed[at].submission for at in left]
         if self.nodes is None:
             verdicts, at_once = _graded(session, submissions, self.workers), processes(self.workers, len(left))

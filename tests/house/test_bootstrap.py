@@ -458,7 +458,8 @@ def test_run_sets_up_the_core_first_where_it_is_missing(clone_folder):
 
     assert done.returncode == 0, done.stderr
     calls = (clone_folder / ".venv" / "bin" / "python.notes").read_text().splitlines()
-    assert calls[-2].endswith("-e .")
+    assert calls[-3].endswith("-e .")
+    assert calls[-2] == "-m compileall -q grader"
     assert calls[-1] == "-m grader"
 
 
