@@ -26,7 +26,7 @@ from grader.model.types import KnownCell
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
-    from sqlalchemy import URL, Connection, Engine, MetaData, Row, Select, Table, Update
+    from sqlalchemy import URL, Connection, Engine, Insert, MetaData, Row, Select, Table, Update
 
 # The points that a late submission loses, or None: of the student's id, the notebook's score and the seconds.
 Late = Callable[[str, float, float], "float | None"]
@@ -337,20 +337,17 @@ class Gradebook:
         self, connection: Connection, student: str, unit: _Unit, notebook: _Notebook, timestamp: datetime | None
     ) -> _Submitted:
         """The rows of a submission: those that are missing are made, and other processes wait until this one is done."""
-        from sqlalchemy import select
-
         _check_id("The student's id", student)
-        table = _tables()["submitted_assignment"]
         key = {"assignment_id": unit.id, "student_id": student}
         if not self._has_course:
             self._insert(connection, "course", [{"id": self.course_id}])
         self._insert(connection, "student", [{"id": student}])
         self._insert(connection, "submitted_assignment", [key | {"id": _new_id()}])
-        row = connection.execute(select(table).filter_by(**key).with_for_update()).one()
+        row = connection.execute(_asking_for_a_submission(), {"unit": unit.id, "student": student}).one()
         stamp = row.timestamp
         if timestamp is not None:
             stamp = _utc(timestamp)
-            connection.execute(table.update().where(table.c.id == row.id).values(timestamp=stamp))
+            connection.execute(_setting("submitted_assignment", "timestamp"), {"row": row.id, "value": stamp})
         books = self._complete(connection, row.id, unit)
         return _Submitted(books[notebook.id], _seconds_late(stamp, unit.duedate, row.extension))
 
@@ -359,20 +356,21 @@ class Gradebook:
         from sqlalchemy import select
 
         tables = _tables()
-        table = tables["submitted_notebook"]
-        asked = select(table.c.notebook_id, table.c.id).where(table.c.assignment_id == submission)
-        books = dict(tuple(row) for row in connection.execute(asked))
+        asked = _asking_for_notebooks(), {"submission": submission}
+        books = dict(tuple(row) for row in connection.execute(*asked))
         are_new = not books
         start = {"assignment_id": submission, "flagged": False}
         new = [start | {"notebook_id": book.id} for book in unit.notebooks if book.id not in books]
         if new:
             self._insert(connection, "submitted_notebook", [row | {"id": _new_id()} for row in new])
-            books = dict(tuple(row) for row in connection.execute(asked))
+            books = dict(tuple(row) for row in connection.execute(*asked))
         kinds = {"grade": ({GRADE, TASK}, {"needs_manual_grade": True}), "comment": ({SOLUTION, TASK}, {})}
         for name, (types, start) in kinds.items():
             rows = tables[name]
-            known = select(rows.c.notebook_id, rows.c.cell_id).where(rows.c.notebook_id.in_(books.values()))
-            there = set() if are_new else {tuple(row) for row in connection.execute(known)}
+            there: set[tuple[str, str]] = set()
+            if not are_new:
+                known = select(rows.c.notebook_id, rows.c.cell_id).where(rows.c.notebook_id.in_(books.values()))
+                there = {(book, cell) for book, cell in connection.execute(known)}
             cells = [(books[book.id], cell.id) for book in unit.notebooks for cell in book.cells if cell.type in types]
             new = [start | {"notebook_id": book, "cell_id": cell} for book, cell in cells if (book, cell) not in there]
             if new:
@@ -500,8 +498,7 @@ class Gradebook:
 
     def _insert(self, connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows; one that is there already, or that another process is adding just now, stays as it is."""
-        insert = _insert_of(self._engine.dialect.name)
-        connection.execute(insert(_tables()[table]).on_conflict_do_nothing(), rows)
+        connection.execute(_inserting(self._engine.dialect.name, table), rows)
 
     def _unit(self, connection: Connection, name: str) -> _Unit:
         """An assignment with its notebooks and their cells."""
@@ -590,8 +587,8 @@ def _penalty(connection: Connection, submitted: _Submitted, student: str, late: 
 
 
 def _update_penalty(connection: Connection, submitted: _Submitted, penalty: float | None) -> None:
-    books = _tables()["submitted_notebook"]
-    connection.execute(books.update().where(books.c.id == submitted.id).values(late_submission_penalty=penalty))
+    statement = _setting("submitted_notebook", "late_submission_penalty")
+    connection.execute(statement, {"row": submitted.id, "value": penalty})
 
 
 def _seconds_late(timestamp: datetime | None, due: datetime | None, extension: timedelta | None) -> float:
@@ -837,13 +834,42 @@ def _asking_for_a_unit() -> Select:
     )
 
 
-def _insert_of(dialect: str) -> Callable[[Table], Any]:
-    """A dialect's own insert, which knows what to do about rows that are there. Each is slow to import."""
+@functools.cache
+def _inserting(dialect: str, table: str) -> Insert:
+    """A dialect's own insert, which leaves rows that are there as they are. Each dialect is slow to import."""
     if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert
     else:
         from sqlalchemy.dialects.postgresql import insert
-    return insert
+    return insert(_tables()[table]).on_conflict_do_nothing()
+
+
+@functools.cache
+def _asking_for_a_submission() -> Select:
+    """The row of a ``student``'s submission of an assignment, given as ``unit``; others wait until this transaction ends."""
+    from sqlalchemy import bindparam, select
+
+    table = _tables()["submitted_assignment"]
+    found = (table.c.assignment_id == bindparam("unit")) & (table.c.student_id == bindparam("student"))
+    return select(table).where(found).with_for_update()
+
+
+@functools.cache
+def _asking_for_notebooks() -> Select:
+    """The notebooks of a ``submission``, by the id of the released one."""
+    from sqlalchemy import bindparam, select
+
+    table = _tables()["submitted_notebook"]
+    return select(table.c.notebook_id, table.c.id).where(table.c.assignment_id == bindparam("submission"))
+
+
+@functools.cache
+def _setting(table: str, column: str) -> Update:
+    """An update of one column to ``value``, in the row with the id ``row``."""
+    from sqlalchemy import bindparam
+
+    rows = _tables()[table]
+    return rows.update().where(rows.c.id == bindparam("row")).values({column: bindparam("value")})
 
 
 @functools.cache

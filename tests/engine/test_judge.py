@@ -10,6 +10,7 @@ from grader.logic.judge import (
     compare,
     differ_in_numbers,
     error_size,
+    farthest,
     least_scale,
     relative_error,
     tolerance_for,
@@ -19,6 +20,7 @@ from grader.logic.tensors import tensor
 from grader.logic.wire import Handle
 
 TABLE = {"float64": 1e-9, "float32": 1e-5}
+COARSE = {"float64": 1e-9, "float32": 1e-5, "float16": 1e-2}
 NAN, INF = np.nan, np.inf
 ONES = np.ones((2, 3))
 COUNTS = np.array([1, 2, 3])
@@ -526,3 +528,47 @@ def test_tensors_agree_as_far_as_they_are_the_same(mine, theirs, alike):
 )
 def test_whether_numbers_of_tensors_differ(mine, theirs, differ):
     assert differ_in_numbers(mine, theirs) is differ
+
+
+# ---------------------------------------------------------------- where an answer is farthest from the right one
+
+
+def test_the_place_where_an_answer_is_farthest_tells_others_from_it():
+    right = [np.zeros(3), np.array([[1.0, 2.0], [3.0, 4.0]])]
+    mine = [np.array([0.0, 0.1, 0.0]), np.array([[1.0, 2.0], [3.5, 4.0]])]
+
+    place = farthest(mine, right)
+
+    assert (place.result, place.index, place.number) == (1, 2, 3.5)
+    assert place.differs(right, COARSE)
+    assert not place.differs([mine[0] + 7, mine[1]], COARSE)  # only one number is looked at
+
+
+def test_what_agrees_never_differs_at_a_place():
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        dtype = rng.choice(["float16", "float32", "float64"])
+        right = (rng.standard_normal((3, 4)) * 10.0 ** rng.integers(-8, 4)).astype(dtype)
+        mine = right + rng.choice([0, 1e-3, 1e-7, np.inf, np.nan], size=right.shape, p=[0.4, 0.2, 0.3, 0.05, 0.05])
+        mine = mine.astype(dtype)
+        close = (mine * (1 + COARSE[str(dtype)] * rng.uniform(-1.5, 1.5, mine.shape))).astype(dtype)
+        place = farthest(mine, right)
+        for theirs in (close, right, mine, mine.astype("float32"), mine[0], 3.0, [mine]):
+            if place is not None and agree(mine, theirs, COARSE):
+                assert not place.differs(theirs, COARSE)
+
+
+@pytest.mark.parametrize(
+    ("mine", "right"),
+    [
+        (np.ones(3), np.ones(3)),
+        (np.ones(3), np.ones(4)),
+        (np.ones(0), np.ones(0)),
+        (np.ones(3, int), np.zeros(3, int)),
+        ([np.ones(3)], [np.ones(3), np.ones(3)]),
+        (np.full(3, np.nan), np.ones(3)),
+        ("a", "b"),
+    ],
+)
+def test_there_is_no_such_place_in_other_answers(mine, right):
+    assert farthest(mine, right) is None

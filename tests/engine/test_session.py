@@ -283,12 +283,70 @@ def test_calls_sent_ahead_give_the_same_report_as_calls_one_by_one(server, what)
     def ahead(session):
         session.grade(submission())
         assert all(session._scripts.get(check.name) for check in session.checks if check.step == "shares")
-        return session.grade(nasty)
+        return [session.grade(nasty), session.grade(nasty)]
 
     one_by_one = graded(nasty, server, limits=limits)
-    sent_ahead = plan(limits=limits).run(server, ahead)
+    sent_ahead, once_more = plan(limits=limits).run(server, ahead)
 
     assert replace(sent_ahead, seconds=0) == replace(one_by_one, seconds=0)
+    assert replace(once_more, seconds=0) == replace(one_by_one, seconds=0)
+
+
+# ---------------------------------------------------------------- the same answers again
+
+SHARES = [
+    "shares are the counts divided by their sum",
+    "shares of many counts add up to one",
+    "where nothing was counted the shares are zero",
+]
+
+
+def runs_of(server, *sources, **options):
+    """For each submission that is graded after the solution in one session: which checks were run, and the report."""
+
+    def body(session):
+        session.grade(submission())
+        session.grade(submission())  # the calls are known since the first; from this one on, so are answers
+        run_check, ran = session.run_check, []
+        session.run_check = lambda check, subject: ran.append(check.name) or run_check(check, subject)
+        reports = []
+        for source in sources:
+            ran.clear()
+            report = session.grade(source)
+            reports.append(([name for name in SHARES if name in ran], report))
+        return reports
+
+    return plan(**options).run(server, body)
+
+
+def test_a_check_that_gets_the_same_answers_is_not_run_again(server):
+    other = edited((TOTAL, "    total = np.sum(counts)"))
+    wrong = edited(("return counts / max(total, 1)", "return counts / max(total, 3)"))
+    alike = edited(("return counts / max(total, 1)", "return (counts / max(3, total))"))
+
+    (first, _), (second, known), (third, again) = runs_of(server, other, wrong, alike)
+
+    assert (first, second, third) == ([], SHARES[1:2], [])  # max(total, 3) shows where the sum is one
+    assert known.score < 9.0
+    assert replace(known, seconds=0) == replace(again, seconds=0)
+
+
+@pytest.mark.parametrize("deed", ["print('here')", "raise KeyError(4)", f"{OS}['_exit'](0)"])
+def test_what_is_printed_raised_or_dead_is_looked_at_each_time(server, deed):
+    nasty = edited((TOTAL, f"    {deed}\n    total = counts.sum()"))
+
+    (first, one), (second, two) = runs_of(server, nasty, nasty)
+
+    assert first == second == SHARES
+    assert replace(one, seconds=0) == replace(two, seconds=0)
+
+
+def test_no_more_answers_are_kept_than_fit(server, monkeypatch):
+    monkeypatch.setattr("grader.verbs.session.MAX_KEPT", 150)
+
+    for ran, report in runs_of(server, submission(), submission()):
+        assert report.score == 9.0
+        assert ran  # some were thrown out again
 
 
 # ---------------------------------------------------------------- checks

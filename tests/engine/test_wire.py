@@ -305,3 +305,8 @@ def test_mutated_frames_are_refused_or_plain() -> None:
         refused += _refused_or_plain(bytes(data))
 
     assert 5_000 < refused < 10_000
+
+
+def test_an_array_of_more_axes_than_are_read_does_not_go() -> None:
+    with pytest.raises(NotPlain):
+        encode(np.zeros((1,) * 33))
