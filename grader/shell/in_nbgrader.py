@@ -8,6 +8,7 @@ check. Assignments of other courses in the same gradebook are left to nbgrader a
 from __future__ import annotations
 
 import atexit
+import functools
 import hashlib
 import json
 import os
@@ -109,6 +110,17 @@ def make_alembic_known() -> None:
     folders = os.environ.get("PATH", "").split(os.pathsep)
     if scripts not in folders:
         os.environ["PATH"] = os.pathsep.join([scripts, *filter(None, folders)])
+
+
+@functools.cache
+def late_plugin(root: Path) -> Any:
+    """The plug-in for late submissions that the course in ``root`` is configured with."""
+    from nbgrader.preprocessors import AssignLatePenalties
+    from traitlets.config import PyFileConfigLoader
+
+    preprocessor = AssignLatePenalties(config=PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config())
+    preprocessor.init_plugin()
+    return preprocessor.plugin_inst
 
 
 def _autograder(kit: str) -> Autograder:

@@ -242,7 +242,7 @@ class Worker:
         None where one of them is missing or late (``until``, as of `time.monotonic`), something was printed, or they are too large.
         """
         left = MAX_FETCHED
-        while len(self._waiting) < count and time.monotonic() < until:
+        while len(self._waiting) < count and not self.died and time.monotonic() < until:
             try:
                 frame = self._frame(time.monotonic() + self._limits.call_seconds)
             except NOT_A_FRAME as error:

@@ -101,18 +101,20 @@ def look_through(
     exercises: Sequence[Exercise],
     *,
     take: Mapping[tuple[str, str], str] | None = None,
+    taken_before: Mapping[tuple[str, str], str] | None = None,
     stubs: Mapping[str, set[str]] | None = None,
 ) -> Inbox:
     """What was handed in for these exercises, in a folder or a zip of one of the `KINDS`.
 
-    ``take`` settles questions: from (student, exercise's name) to a file, as the inbox names them. ``stubs``: by exercise's
+    ``take`` settles questions: from (student, exercise's name) to a file, as the inbox names them; the end of its name will
+    do. ``taken_before`` says the same of an earlier time, and counts as far as it still fits. ``stubs``: by exercise's
     name the sha256 of its files as handed out; such a file does not count where the student has another. An exercise that
     is as handed out in all clones is left out where another is not. `UsageError` where there is no such folder or zip,
     nothing in it is for one of the exercises, or ``take`` names what is not there.
     """
     listing = _Listing(tuple(exercises))
     base = _open(folder, listing)
-    inbox = _Sorting(folder, tuple(exercises), listing, base, stubs or {}).inbox(take or {})
+    inbox = _Sorting(folder, tuple(exercises), listing, base, stubs or {}).inbox(take or {}, taken_before or {})
     if not inbox.handed:
         found = "".join(f"\n  {one.file}: {one.why}" for one in inbox.left_out[:5])
         raise UsageError(
@@ -341,7 +343,8 @@ def _taken_in(name: str, data: bytes | _Unreadable, exercises: Sequence[Exercise
     called = matching.stem_of(name) + suffix
     if isinstance(data, _Unreadable):
         return _Read(Submission(called, (), f"The file {data}."), _NOTHING, _NOTHING, None)
-    digest, plain = _sum(data), _sum(data.replace(b"\r\n", b"\n"))
+    digest = _sum(data)
+    plain = _sum(data.replace(b"\r\n", b"\n")) if b"\r\n" in data else digest
     submission, book = parse_with_book(called, data)
     text = data.decode("utf-8-sig", "replace") if book is None else ""
     if suffix == ".ipynb" and book is None:  # it cannot be graded; what it is for can be told all the same
@@ -486,7 +489,7 @@ class _Sorting:
         self.times = {item.parts[:-1]: matching.timestamp(item.text) for item in self.items if item.text}
         self.untouched: set[tuple[str, str]] = set()
 
-    def inbox(self, take: Mapping[tuple[str, str], str]) -> Inbox:
+    def inbox(self, take: Mapping[tuple[str, str], str], taken_before: Mapping[tuple[str, str], str]) -> Inbox:
         """All of it: sorted by owner, matched with exercises, one file chosen for each."""
         owned = [one for item in self.items if (one := self._owned(item)) is not None]
         students = self._students(owned)
@@ -498,6 +501,8 @@ class _Sorting:
                 self._leave_other(one.item)
                 continue
             match = matching.match(one.stem, read.likeness, one.place, self.exercises, is_prescribed=one.is_prescribed)
+            if match is None and read.submission.problem and len(self.exercises) == 1:
+                match = matching.Match(self.exercises[0], matching.PLACED, "cannot be read, and nothing else is graded")
             is_guess = match is None or match.level == matching.PLACED
             if name.lower() in _HANDED_OUT and (is_guess or _root(one.item.parts) is not None):
                 continue
@@ -513,7 +518,8 @@ class _Sorting:
                 note = _joined(match.note, how)
                 found[student, match.exercise.name].append((one, self._candidate(one, match), note))
         self._leave_helpers(found)
-        taken = self._taken(take, owned, whose, {*students.values(), *whose.values()} - {""})
+        taken = self._taken_before(taken_before, owned, whose)
+        taken |= self._taken(take, owned, whose, {*students.values(), *whose.values()} - {""})
         handed = [self._handed(*key, found.get(key, []), taken.get(key)) for key in {**found, **taken}]
         handed = self._begun(handed)
         handed += self._missing(owned, students, handed)
@@ -738,7 +744,7 @@ class _Sorting:
     def _taken(
         self, take: Mapping[tuple[str, str], str], owned: Sequence[_Owned], whose: Mapping[str, str], students: set[str]
     ) -> dict[tuple[str, str], _Owned]:
-        by_file = {one.item.file: one for one in owned if one.item.file in whose}
+        found: dict[tuple[str, str], _Owned] = {}
         for (student, exercise), file in take.items():
             asked = f"{student}/{exercise}={file}"
             if exercise not in {one.name for one in self.exercises}:
@@ -747,13 +753,27 @@ class _Sorting:
                 close = difflib.get_close_matches(student, students, n=3, cutoff=0.5)
                 mend = f"Did you mean {' or '.join(close)}?" if close else "Students are named as in the table."
                 raise UsageError(f"--take {asked} names no student who handed something in.", mend)
-            if whose.get(file) != student:
+            meant = _meant(file, student, owned, whose)
+            if len(meant) != 1:
                 own = sorted(name for name, owner in whose.items() if owner == student)
+                several = "several notebooks or modules" if meant else "no notebook or module"
                 raise UsageError(
-                    f"--take {asked} names no notebook or module of that student's.",
-                    f"There is: {', '.join(own) or 'none'}. Files are named from the folder that is graded.",
+                    f"--take {asked} names {several} of that student's.",
+                    f"There is: {', '.join(own) or 'none'}. The end of a name is enough where only one ends so.",
                 )
-        return {key: by_file[file] for key, file in take.items()}
+            found[student, exercise] = meant[0]
+        return found
+
+    def _taken_before(
+        self, before: Mapping[tuple[str, str], str], owned: Sequence[_Owned], whose: Mapping[str, str]
+    ) -> dict[tuple[str, str], _Owned]:
+        names = {one.name for one in self.exercises}
+        return {
+            (student, exercise): one
+            for (student, exercise), file in before.items()
+            for one in _meant(file, student, owned, whose)
+            if one.item.file == file and exercise in names
+        }
 
     def _begun(self, handed: list[Handed]) -> list[Handed]:
         """Less the exercises of a course that nobody has begun, where another has been begun."""
@@ -814,6 +834,13 @@ class _Sorting:
         if read:
             problem += f" If it is one of them: {_option(student, exercise, read[0].file)}"
         return Handed(student, item.file, exercise, "nothing usable", Submission(item.parts[-1], (), problem), _NOTHING)
+
+
+def _meant(file: str, student: str, owned: Sequence[_Owned], whose: Mapping[str, str]) -> list[_Owned]:
+    """The files of a student's that are named so: the one of this name, else those whose names end with it."""
+    own = [one for one in owned if whose.get(one.item.file) == student]
+    exact = [one for one in own if one.item.file == file]
+    return exact or [one for one in own if one.item.file.endswith((f"/{file}", f"{INSIDE_ZIP}{file}"))]
 
 
 def _last_of_each(listing: _Listing) -> list[_Item]:

@@ -30,6 +30,11 @@ CREATE TABLE entered (
 );
 CREATE TABLE written (name TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (name, digest));
 """
+TAKEN = """
+CREATE TABLE IF NOT EXISTS taken (
+    student TEXT NOT NULL, exercise TEXT NOT NULL, file TEXT NOT NULL, PRIMARY KEY (student, exercise)
+)
+"""
 
 
 class LedgerDamaged(GraderError):
@@ -88,6 +93,7 @@ class Ledger:
         elif version != FORMAT:
             self._connection.execute("ROLLBACK")
             raise LedgerDamaged(f"{self.path} has format {version}, not {FORMAT}.")
+        self._connection.execute(TAKEN)
         self._connection.execute("COMMIT")
 
     def _problem(self, error: sqlite3.Error) -> GraderError:
@@ -122,6 +128,15 @@ class Ledger:
     def note_entered(self, gradebook: str, student: str, unit: str, what: str) -> None:
         """Note what was entered into a gradebook."""
         self._write("INSERT OR REPLACE INTO entered VALUES (?, ?, ?, ?)", (gradebook, _plain(student), unit, what))
+
+    def taken(self) -> dict[tuple[str, str], str]:
+        """Which of several files was said to be meant, by student and exercise."""
+        rows = self._connection.execute("SELECT student, exercise, file FROM taken").fetchall()
+        return {(student, exercise): file for student, exercise, file in rows}
+
+    def note_taken(self, student: str, exercise: str, file: str) -> None:
+        """Note which file is meant."""
+        self._write("INSERT OR REPLACE INTO taken VALUES (?, ?, ?)", (_plain(student), exercise, _plain(file)))
 
     def is_ours(self, name: str, data: bytes) -> bool:
         """Whether a file holds what was written there from here, once."""

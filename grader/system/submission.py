@@ -11,6 +11,7 @@ from grader.model.errors import UsageError
 from grader.model.types import Cell, Submission
 
 MAX_BYTES = 20 * 1024 * 1024
+EMPTY = "The file is empty."
 
 
 def read_submission(path: Path) -> Submission:
@@ -53,7 +54,7 @@ def parse_with_book(name: str, data: bytes) -> tuple[Submission, object]:
         line = data[: error.start].count(b"\n") + 1
         return Submission(name, (), f"Line {line} is not UTF-8 text. Save the file with the encoding UTF-8."), None
     if not text.strip():
-        return Submission(name, (), "The file is empty. `grader reset` writes the stub again."), None
+        return Submission(name, (), EMPTY), None
     if not name.lower().endswith(".ipynb"):
         return Submission(name, (Cell(text),)), None
     try:

@@ -31,7 +31,7 @@ from grader.system.launch import packages_for
 from grader.verbs.session import PUBLISHED_SEED, AtWork, Session
 
 if TYPE_CHECKING:
-    from grader.system.gradebook import Gradebook
+    from grader.system.gradebook import Gradebook, Late, Lateness
     from grader.system.inbox import Handed, Inbox
     from grader.system.ledger import Key, Ledger
     from grader.system.remote import Asked, Nodes, Recording
@@ -338,6 +338,7 @@ def batch(
     cluster: str | None = None,
     take: Mapping[tuple[str, str], str] | None = None,
     gradebook: Gradebook | None = None,
+    late: Late | None = None,
     seed: int | None = None,
     say: Say = print,
     progress: Progress | None = None,
@@ -345,8 +346,9 @@ def batch(
     """Grade what a class handed in for these exercises (all of the course where none is named), and write tables to ``out``.
 
     ``workers`` processes here, or the nodes of the Dask cluster whose scheduler is at ``cluster``; ``take`` settles
-    questions, as in `inbox.look_through`; marks go into ``gradebook`` where one is given. The exit code: 0 every submission
-    has a verdict; 1 some have none, because they are broken, a question, refused by the gradebook, or because the grader
+    questions, as in `inbox.look_through`, and is remembered; marks go into ``gradebook`` where one is given, and the points
+    that ``late`` says a late submission loses; without it they stay what they are. The exit code: 0 every submission has a
+    verdict; 1 some have none, because they are broken, a question, refused by the gradebook, or because the grader
     failed over them; 130 stopped by Ctrl-C. In every case the tables hold what is done, and the same command goes on.
     """
     from grader.system.inbox import look_through
@@ -358,17 +360,23 @@ def batch(
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file.", "Name a folder for the tables; it is made where there is none.")
     chosen = list(exercises) or course.found()
-    inbox = look_through(folder, chosen, take=take or {}, stubs={one.name: _printed(course, one) for one in chosen})
+    stubs = {one.name: _printed(course, one) for one in chosen}
     with contextlib.ExitStack() as stack:
+        ledger = stack.enter_context(_ledger(out / LEDGER, say)) if (out / LEDGER).is_file() else None
+        inbox = look_through(folder, chosen, take=take, taken_before=ledger.taken() if ledger else {}, stubs=stubs)
         marks = None
         if gradebook is not None:  # whose schema is made before any worker starts
+            _demand_gradebook(gradebook)
             gradebook.prepare()
         nodes = stack.enter_context(_nodes(cluster)) if cluster is not None else None
-        out.mkdir(parents=True, exist_ok=True)
-        ledger = stack.enter_context(_ledger(out / LEDGER, say))
+        _make(out)
+        ledger = ledger or stack.enter_context(_ledger(out / LEDGER, say))
+        for handed in inbox.handed:
+            if (handed.student, handed.exercise) in (take or {}):
+                ledger.note_taken(handed.student, handed.exercise, handed.file)
         if gradebook is not None:
             wanted = {one.name for one in chosen} & {handed.exercise for handed in inbox.handed}
-            marks = _Marks(gradebook, ledger, [one for one in chosen if one.name in wanted])
+            marks = _Marks(gradebook, ledger, [one for one in chosen if one.name in wanted], late)
         graded = _Class(course, inbox, ledger, marks, seed, progress or (lambda done, total, seconds_left: None))
         grading = _Grading(graded, workers, nodes, say)
         made = f"{folder.resolve().name}, {datetime.now():%Y-%m-%d %H:%M}"
@@ -390,6 +398,21 @@ def batch(
         _write_tables(graded, chosen, out, made, say)
         _summarise(graded, chosen, out, say)
         return 1 if graded.without_verdict() else 0
+
+
+def _demand_gradebook(gradebook: Gradebook) -> None:
+    if not gradebook.is_prepared():
+        raise UsageError(
+            f"There is no gradebook at {gradebook.address}.",
+            "Check the address. nbgrader makes one when it releases the first assignment: nbgrader generate_assignment NAME",
+        )
+
+
+def _make(folder: Path) -> None:
+    """Names, marks and the names of hidden checks lie in it, so a new one is readable by its owner alone."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        folder.chmod(0o700)
 
 
 def fingerprint_of(course: Course, exercise: Exercise, seed: int | None) -> str:
@@ -602,7 +625,11 @@ def _ideas(course: Course, exercise: Exercise) -> dict[str, Idea]:
 class _Marks:
     """The way of marks into a gradebook, where assignment and notebook have the exercise's name."""
 
-    def __init__(self, gradebook: Gradebook, ledger: Ledger, exercises: Sequence[Exercise]) -> None:
+    def __init__(
+        self, gradebook: Gradebook, ledger: Ledger, exercises: Sequence[Exercise], late: Late | None = None
+    ) -> None:
+        self._late = late
+        self._lost: dict[str, dict[str, Lateness]] = {}
         self._gradebook = gradebook
         self._ledger = ledger
         self._name = f"{gradebook.address} {gradebook.course_id}"
@@ -613,6 +640,7 @@ class _Marks:
             cells = gradebook.cells(unit, unit)
             self._maxima[unit] = {cell.name: cell.points or 0.0 for cell in cells if cell.grade and not cell.solution}
             self._scores[unit] = gradebook.scores(unit, unit)
+            self._lost[unit] = gradebook.late(unit)
 
     def enter(self, handed: Handed, report: Report, exercise: Exercise) -> str:
         """Enter the marks, unless they are there already; why they were refused, or nothing."""
@@ -628,13 +656,19 @@ class _Marks:
             is_there = all(name in there and there[name].auto == mark for name, mark in marks.items())
             if is_there and self._ledger.was_entered(self._name, handed.student, unit) == what:
                 return ""
-            self._gradebook.enter(handed.student, unit, unit, marks, timestamp=handed.timestamp)
+            late = self._late or self._as_before(unit)
+            self._gradebook.enter(handed.student, unit, unit, marks, timestamp=handed.timestamp, late=late)
         except CannotMark as error:
             return error.message
         except UsageError as error:  # such as a student whose name no gradebook takes
             return error.message
         self._ledger.note_entered(self._name, handed.student, unit, what)
         return ""
+
+    def _as_before(self, unit: str) -> Late:
+        """The points that were lost for being late stay lost: whoever took them off is not known here."""
+        lost = self._lost[unit]
+        return lambda student, score, seconds: lost[student].penalty or None if student in lost else None
 
 
 # ---------------------------------------------------------------- what is written and said

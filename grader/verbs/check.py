@@ -12,7 +12,7 @@ from grader.logic.stub import is_untouched
 from grader.model.errors import EnvironmentProblem, UsageError
 from grader.model.types import Cell, Exercise, Limits, Report, Scope, Submission
 from grader.system.course import Course
-from grader.system.submission import read_submission
+from grader.system.submission import EMPTY, read_submission
 
 if TYPE_CHECKING:
     from grader.system.host import Server
@@ -147,7 +147,7 @@ def own_submission(course: Course, exercise: Exercise, stub: str) -> Chosen:
     """The learner's file: the module, or the notebook where that was edited and the module was not."""
     module, notebook = own_files(course, exercise)
     if module.exists():
-        chosen = named_file(module)
+        chosen = _with_a_way_out(named_file(module))
         if not notebook.is_file() or not is_untouched(chosen.submission.source, stub):
             return chosen
     if notebook.is_file():
@@ -161,6 +161,14 @@ def own_submission(course: Course, exercise: Exercise, stub: str) -> Chosen:
         f"There is no {shown(module)}.",
         f"`grader reset {exercise.name}` prints it anew; --submission names another file.",
     )
+
+
+def _with_a_way_out(chosen: Chosen) -> Chosen:
+    """An empty file of the learner's own can be had as it was."""
+    if chosen.submission.problem != EMPTY:
+        return chosen
+    problem = f"{EMPTY} `grader reset` writes the stub again."
+    return replace(chosen, submission=replace(chosen.submission, problem=problem))
 
 
 def named_file(path: Path) -> Chosen:

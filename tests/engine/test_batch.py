@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from grader.logic.variants import apply
 from grader.model.errors import CannotMark, UsageError
 from grader.model.types import Cell, KnownCell, Limits, Submission
 from grader.system.course import Course
+from grader.system.gradebook import Gradebook, Lateness
 from grader.system.host import Server
 from grader.system.submission import parse_submission
 from grader.verbs import batch
@@ -341,6 +343,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from grader.system.course import Course
+from grader.system.gradebook import Gradebook, Lateness
 from grader.verbs.batch import batch
 
 def progress(done, total, seconds_left):
@@ -484,7 +487,9 @@ def test_two_candidates_are_a_question_and_no_choice_and_get_no_marks(handed, bo
     take = {("ada", "counter"): "submitted/ada/counter/counter (1).py"}
     settled = handed.grade(tmp_path / "out", workers=1, gradebook=book, take=take)
 
-    assert (asked, settled) == (1, 0)
+    remembered = handed.grade(tmp_path / "out", workers=1, gradebook=book)
+
+    assert (asked, settled, remembered) == (1, 0, 0)
     assert "Questions:" in said and "--take" in said
     assert (entered, book.entered) == (["bob"], ["bob", "ada"])
     assert rows(tmp_path / "out")["ada"]["status"] == "passed"
@@ -568,6 +573,13 @@ class Book:
         self.refused = refused
         self.entered = []
         self.marks = {}
+        self.lost = {}
+
+    def is_prepared(self):
+        return True
+
+    def late(self, unit):
+        return {student: Lateness(60.0, lost) for student, lost in self.lost.items()}
 
     def prepare(self):
         self.prepared = True
@@ -584,11 +596,13 @@ class Book:
         }
         return scores
 
-    def enter(self, student, unit, notebook, marks, *, timestamp=None):
+    def enter(self, student, unit, notebook, marks, *, timestamp=None, late=None):
         if student in self.refused:
             raise CannotMark(f"{student} is not enrolled.")
         self.entered.append(student)
         self.marks[student] = dict(marks)
+        if student in self.lost:
+            self.lost[student] = late(student, sum(marks.values()), 60.0)
 
 
 @pytest.fixture
@@ -613,6 +627,38 @@ def test_marks_are_entered_once_and_again_where_they_have_changed(handed, book, 
 
     assert entered == [("ada", "bob"), (), ("bob",), ("ada",)]
     assert book.marks["ada"] == book.marks["bob"] == book.points
+
+
+def test_what_is_lost_for_being_late_stays_lost_unless_somebody_says_what_is(handed, book, tmp_path):
+    handed.hand_in("ada", SOLUTION)
+    handed.hand_in("bob", SOLUTION)
+    book.lost = {"ada": 3.0}
+
+    handed.grade(tmp_path / "one", workers=1, gradebook=book)
+    unknown = dict(book.lost)
+    handed.grade(tmp_path / "two", workers=1, gradebook=book, late=lambda student, score, seconds: score / 2)
+
+    assert unknown == {"ada": 3.0}
+    assert book.lost == {"ada": sum(book.points.values()) / 2}
+
+
+def test_a_gradebook_that_is_not_there_is_not_made(handed, tmp_path):
+    pytest.importorskip("nbgrader")
+    handed.hand_in("ada", SOLUTION)
+
+    with pytest.raises(UsageError, match="There is no gradebook at sqlite:"):
+        handed.grade(tmp_path / "out", gradebook=Gradebook(f"sqlite:///{tmp_path}/gradebok.db", "toy"))
+
+    assert not list(tmp_path.glob("gradebok.db*")) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_the_tables_of_a_class_are_for_their_owner_alone(handed, tmp_path):
+    handed.hand_in("ada", SOLUTION)
+
+    handed.grade(tmp_path / "out", workers=1)
+
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
 
 
 def test_marks_of_a_verdict_from_before_are_entered_too(handed, book, tmp_path):

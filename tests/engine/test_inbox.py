@@ -370,15 +370,57 @@ def test_take_can_name_a_file_that_nothing_tells_the_exercise_of(look):
     [
         (("anna", "count"), "anna/counter.py", "no exercise"),
         (("ana", "counter"), "anna/counter.py", "Did you mean anna?"),
-        (("anna", "counter"), "ben/counter.py", "There is: anna/counter.py"),
-        (("anna", "counter"), "counter.py", "There is: anna/counter.py"),
+        (("anna", "counter"), "ben/counter.py", "anna/b/old.py, anna/counter.py"),
+        (("anna", "counter"), "ounter.py", "anna/b/old.py, anna/counter.py"),
+        (("anna", "counter"), "old.py", "names several notebooks or modules"),
     ],
 )
 def test_take_that_names_what_is_not_there_is_wrong_usage(look, key, file, message):
     with pytest.raises(UsageError) as caught:
-        look({"anna/counter.py": MODULE, "ben/counter.py": MODULE}, take={key: file})
+        files = {
+            "anna/counter.py": MODULE,
+            "anna/a/old.py": "x = 1",
+            "anna/b/old.py": "x = 2",
+            "ben/counter.py": MODULE,
+        }
+        look(files, take={key: file})
 
     assert message in str(caught.value)
+
+
+TWO = {"an na/counter (1).py": MODULE, "an na/counter (2).py": MODULE + "\n# 2", "ben/counter.py": MODULE}
+
+
+def test_the_end_of_a_files_name_is_enough_where_only_one_ends_so(look):
+    found = look(TWO, take={("an na", "counter"): "counter (2).py"})
+
+    assert rows(found)[0] == ("an na", "an na/counter (2).py", "counter", "chosen with --take")
+
+
+def test_what_was_taken_before_counts_as_far_as_it_still_fits(look):
+    before = {
+        ("an na", "counter"): "an na/counter (1).py",
+        ("ben", "counter"): "ben/gone.py",
+        ("zoe", "counter"): "zoe/counter.py",
+        ("ben", "third"): "ben/counter.py",
+    }
+
+    found = look(TWO, taken_before=before)
+    changed = look(TWO, taken_before=before, take={("an na", "counter"): "an na/counter (2).py"})
+
+    assert [row[1] for row in rows(found)] == ["an na/counter (1).py", "ben/counter.py"]
+    assert [row[1] for row in rows(changed)] == ["an na/counter (2).py", "ben/counter.py"]
+
+
+def test_a_file_that_cannot_be_read_is_a_submission_where_one_exercise_is_graded(look):
+    files = {"anna.py": "", "ben.ipynb": "{", "counter_zoe.py": MODULE}
+
+    found, of_two = look(files, exercises=(COUNTER,)), look(files)
+
+    assert why(of_two).keys() == {"anna.py", "ben.ipynb"}
+    assert [row[0] for row in rows(found)] == ["anna", "ben", "zoe"]
+    assert problems(found)["anna"] == "The file is empty."
+    assert why(found) == {}
 
 
 def test_identical_files_are_no_question(look):
