@@ -6,11 +6,9 @@ die, flood, send rubbish), the answer is an `Outcome`; nothing here raises becau
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import json
 import os
-import re
 import shutil
 import socket
 import struct
@@ -21,10 +19,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from grader.logic import wire
+from grader.logic.told import NOT_AN_ANSWER, Source, arguments_of, cells_of, raised_of, source_of, text_of
 from grader.model.errors import EnvironmentProblem, WireError
 from grader.model.types import Call, Died, Limits, Outcome, Raised, Submission, Value
 from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment, command, configuration, demand, launch
@@ -36,9 +34,6 @@ ANSWER_SHIFT = 4
 NOT_A_FRAME = (WireError, TimeoutError, EOFError, OSError)
 PRINTED = wire.encode(("printed", ""))[:-5]  # less the length and the kind of an empty text
 MAX_FETCHED = 1 << 20  # bytes of all answers of one check
-NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
-DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
-UNNAMED = {"<module>", "<lambda>", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
 @dataclass
@@ -168,7 +163,7 @@ class Worker:
         self.layers = layers
         self.printed: list[str] = []
         self._may_print = limits.output_kb * 1024
-        self._source = _Source("", {})
+        self._source = Source("", {})
         self._waiting: deque[bytes] = deque()  # frames that were fetched and not read yet
         self.died: Died | None = None
         self.cpu_seconds: float | None = None
@@ -191,16 +186,15 @@ class Worker:
 
         What may be imported, what may not be called, and which layers may stand for several: see `types.Exercise`.
         """
-        cells = [(_cell_label(label, cell.number), cell.source) for cell in submission.cells]
-        lines = {label: text.count("\n") + 2 for label, text in cells}
-        self._source = _Source(submission.source, lines, refused)
+        cells = cells_of(submission, label)
+        self._source = source_of(submission, label, refused)
         self.send_ahead(wire.frame(("load", cells, name, list(allowed), list(refused), dict(fused or {}))))
         reply = self._receive(self._limits.load_seconds)
         if isinstance(reply, Died):
             return Loaded(died=reply)
         try:
             names, failures = reply[1]
-            found = [(_text(label, 200), _raised(description, self._source)) for label, description in failures]
+            found = [(text_of(label, 200), raised_of(description, self._source)) for label, description in failures]
             if not {label for label, _ in found} <= self._source.lines.keys() or len(found) > len(cells):
                 raise ValueError("cells failed that there are not")
             return Loaded([item for item in names if type(item) is str and item.isidentifier()], found)
@@ -231,8 +225,8 @@ class Worker:
         try:
             if reply[0] == "value":
                 value, *after = reply[1:]
-                return Value(value, _arguments(after[0], call) if call.echo else None)
-            return _raised(reply[1], self._source)
+                return Value(value, arguments_of(after[0], call) if call.echo else None)
+            return raised_of(reply[1], self._source)
         except NOT_AN_ANSWER:
             return self._give_up("garbled", "what it sent was not an answer")
 
@@ -501,71 +495,9 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.kill()
 
 
-def _cell_label(label: str, number: int | None) -> str:
-    return label if number is None else f"{label}, cell {number}"
-
-
-@dataclass
-class _Source:
-    """The submission's text and the labels of its cells, each with the last line that a message may name."""
-
-    text: str
-    lines: dict[str, int]
-    refused: tuple[str, ...] = ()
-
-    @cached_property
-    def functions(self) -> set[str]:
-        """The names of all functions and classes in the text."""
-        return {*DEFINITION.findall(self.text), *UNNAMED}
-
-
-def _raised(description: Any, source: _Source) -> Raised:
-    """Checks a worker's description of an exception piece by piece; TypeError when it is not one.
-
-    All but the message and the type's name is shown in hidden checks too. So only places and names are kept that there are
-    in the submission's text, and bases that are built-in exceptions: none of them can be a number in disguise.
-    """
-    frames = []
-    for label, line, function in description["frames"][-20:]:
-        if type(line) is int and type(label) is str and 0 <= line <= source.lines.get(label, -1):
-            frames.append((label, line, function if function in source.functions else "<module>"))
-    forbidden, refused = _text(description["forbidden"], 200), _text(description["refused"], 200)
-    return Raised(
-        type=_text(description["type"], 100),
-        bases=tuple(base for base in description["bases"][:30] if is_exception(base)),
-        message=_text(description["message"], 2000),
-        frames=tuple(frames),
-        forbidden=forbidden if forbidden in source.text else "",
-        refused=refused if refused in source.refused else "",
-        depth=int(description["depth"]),
-    )
-
-
-def is_exception(name: object) -> bool:
-    """Whether that is the name of a built-in exception."""
-    kind = getattr(builtins, name, None) if type(name) is str else None
-    return isinstance(kind, type) and issubclass(kind, BaseException)
-
-
-def _arguments(values: Any, call: Call) -> list[Any]:
-    """The arguments after a call: as many as before, each of the type that it had."""
-    before = [*call.args, *call.kwargs.values()]
-    if type(values) is not list or len(values) != len(before):
-        raise TypeError("the arguments of the call were expected")
-    if any(type(now) is not type(then) for now, then in zip(values, before, strict=True)):
-        raise TypeError("an argument has become something else")
-    return values
-
-
 def _timeval(seconds: float) -> bytes:
     whole, part = divmod(seconds, 1)
     return struct.pack("ll", int(whole), max(int(part * 1e6), 1))
-
-
-def _text(value: object, limit: int) -> str:
-    if type(value) is not str:
-        raise TypeError("text was expected")
-    return value[:limit]
 
 
 def _signal_name(number: int) -> str:

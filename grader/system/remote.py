@@ -17,6 +17,7 @@ import functools
 import platform
 import queue
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 from grader.logic import wire
 from grader.logic.asserting import Record, StudentFailure
+from grader.logic.told import NOT_AN_ANSWER, arguments_of, raised_of, source_of, text_of
 from grader.model.errors import EnvironmentProblem, WireError
 from grader.model.types import Call, Cell, Died, Exercise, Limits, Outcome, Raised, Submission, Value
 from grader.system import host, sandbox
@@ -40,7 +42,7 @@ FETCH_SECONDS = 120.0
 RETRIES = 2  # of a task that raised; a node that is lost is another matter, which Dask itself goes on from
 # What of this kit runs on a node: this module, the worker, and all that these two import.
 ENGINE_FILES = (
-    "logic/asserting.py", "logic/diagnose.py", "logic/judge.py", "logic/tensors.py", "logic/wire.py",
+    "logic/asserting.py", "logic/diagnose.py", "logic/judge.py", "logic/tensors.py", "logic/told.py", "logic/wire.py",
     "model/errors.py", "model/types.py",
     "system/careful.py", "system/host.py", "system/launch.py", "system/modules.py", "system/objects.py",
     "system/refusals.py", "system/remote.py", "system/sandbox.py", "system/subjects.py", "system/tape.py", "system/worker.py",
@@ -286,10 +288,10 @@ def recording_of(data: object, exercise: Exercise, submission: Submission, label
         told = _decoded(data)
         _demand_same_engine(told["engine"], exercise.framework)
         if "problem" in told:
-            said = "".join(char if char.isprintable() else " " for char in _text(told["problem"], 2000))
+            said = "".join(char if char.isprintable() else " " for char in text_of(told["problem"], 2000))
             raise EnvironmentProblem("A node of the cluster cannot run submissions.", f"It said: {said}")
         return _recording(told, exercise, submission, Path(label).name)
-    except (WireError, *host.NOT_AN_ANSWER):
+    except (WireError, *NOT_AN_ANSWER):
         return Recording(Loaded(died=Died("garbled", NO_ANSWER)))
 
 
@@ -304,7 +306,7 @@ def _decoded(data: object) -> dict[str, Any]:
 
 def _demand_same_engine(theirs: Any, framework: str) -> None:
     ours = engine(framework)
-    shown = {name: _text(theirs[name], 40) for name in ours}
+    shown = {name: text_of(theirs[name], 40) for name in ours}
     for name, version in shown.items():
         if version != ours[name]:
             plain = "".join(char if char.isprintable() else " " for char in version)
@@ -315,21 +317,21 @@ def _demand_same_engine(theirs: Any, framework: str) -> None:
 
 
 def _recording(told: dict[str, Any], exercise: Exercise, submission: Submission, label: str) -> Recording:
-    source = source_of(exercise, submission, label)
+    source = source_of(submission, label, exercise.refused)
     loaded, printable = told["loaded"], exercise.limits.output_kb * 1024 * (MAX_DEATHS + 2)
-    failures = [(_text(cell, 200), host._raised(description, source)) for cell, description in loaded["failures"]]
+    failures = [(text_of(cell, 200), raised_of(description, source)) for cell, description in loaded["failures"]]
     if not {cell for cell, _ in failures} <= source.lines.keys() or len(failures) > len(submission.cells):
         raise ValueError("cells failed that there are not")
     names = [name for name in loaded["names"] if type(name) is str and name.isidentifier()]
     recording = Recording(
         Loaded(names, failures, None if loaded["died"] is None else _died(*loaded["died"])),
         tuple(layer for layer in told["layers"] if layer in sandbox.LAYERS),
-        _text(loaded["printed"], printable),
+        text_of(loaded["printed"], printable),
     )
     longest = min(wire.MAX_FRAME, exercise.limits.memory_mb << 20 >> host.ANSWER_SHIFT)
     for outcomes, printed in told["checks"]:
         recording.outcomes.append([_outcome(data, longest) for data in outcomes])
-        recording.printed.append(_text(printed, printable))
+        recording.printed.append(text_of(printed, printable))
     return recording
 
 
@@ -342,27 +344,14 @@ def _outcome(data: bytes, longest: int) -> tuple[Any, ...]:
         told = wire.decode(data)
         kinds = {"value": 3, "raised": 2, "died": 3}
         return told if type(told) is tuple and len(told) == kinds.get(told[0]) else garbled
-    except (WireError, *host.NOT_AN_ANSWER):
+    except (WireError, *NOT_AN_ANSWER):
         return garbled
-
-
-def source_of(exercise: Exercise, submission: Submission, label: str) -> host._Source:
-    """What a message about the submission may name."""
-    cells = [(host._cell_label(label, cell.number), cell.source) for cell in submission.cells]
-    lines = {cell: text.count("\n") + 2 for cell, text in cells}
-    return host._Source(submission.source, lines, exercise.refused)
 
 
 def _died(reason: Any, detail: Any) -> Died:
     if reason not in REASONS:
         raise ValueError("nothing dies of that")
-    return Died(reason, _text(detail, 200))
-
-
-def _text(value: Any, longest: int) -> str:
-    if type(value) is not str:
-        raise TypeError("text was expected")
-    return value[:longest]
+    return Died(reason, text_of(detail, 200))
 
 
 class Replayed:
@@ -383,7 +372,7 @@ class Replayed:
         self.printed = ""
         self._asked = tuple(asked)
         self._recording = recording
-        self._source = source_of(exercise, submission, Path(label).name)
+        self._source = source_of(submission, Path(label).name, exercise.refused)
         self._check = -1
         self._used: list[list[bytes]] = []
         self._missing: set[int] = set()
@@ -433,9 +422,9 @@ class Replayed:
     def _outcome(self, told: tuple[Any, ...], call: Call) -> Outcome:
         try:
             if told[0] == "value":
-                return Value(told[1], host._arguments(told[2], call) if call.echo else None)
-            return host._raised(told[1], self._source) if told[0] == "raised" else _died(*told[1:])
-        except host.NOT_AN_ANSWER:
+                return Value(told[1], arguments_of(told[2], call) if call.echo else None)
+            return raised_of(told[1], self._source) if told[0] == "raised" else _died(*told[1:])
+        except NOT_AN_ANSWER:
             return Died("garbled", NO_ANSWER)
 
     def close(self) -> None:
@@ -480,6 +469,10 @@ class Lost:
     why: str
 
 
+class _SchedulerLost(EnvironmentProblem):
+    """The scheduler does not answer, or what it was given is gone."""
+
+
 class Nodes:
     """The nodes of a Dask cluster, by its scheduler's address: what is handed in comes out, in any order.
 
@@ -492,6 +485,8 @@ class Nodes:
         self.address = address
         self._finished: queue.SimpleQueue[tuple[Any, Any]] = queue.SimpleQueue()
         self._running: dict[Any, Any] = {}
+        self._payloads: dict[Any, bytes] = {}
+        self._lost_before: Counter[Any] = Counter()
         try:
             self._client = distributed.Client(
                 address,
@@ -532,16 +527,39 @@ class Nodes:
         """Have one payload run; ``number`` comes back with its answer."""
         with self._reaching():
             future = self._client.submit(run, payload, pure=False, retries=RETRIES)
-        self._running[number] = future
+        self._running[number], self._payloads[number] = future, payload
         future.add_done_callback(lambda done: self._finished.put((number, done)))
 
     def take_out(self) -> tuple[Any, bytes | Lost]:
         """The next answer, waiting for it. `EnvironmentProblem` where scheduler or nodes are gone, or lack this kit."""
+        while True:
+            number, future = self._next()
+            del self._running[number]
+            try:
+                answer = self._answer(future)
+            except _SchedulerLost:
+                # A node may end between the end of a task and the fetching of its answer: that looks the same.
+                self._lost_before[number] += 1
+                if not self._is_reached() or self._lost_before[number] > RETRIES:
+                    raise
+                self.hand_in(number, self._payloads[number])
+            else:
+                del self._payloads[number]
+                return number, answer
+
+    def _is_reached(self) -> bool:
+        try:
+            with self._reaching():
+                return self._client.status == "running" and self._client.nthreads() is not None
+        except _SchedulerLost:
+            return False
+
+    def _next(self) -> tuple[Any, Any]:
+        """The next task that has come to an end."""
         alone_since = time.monotonic()
         while True:
             try:
-                number, future = self._finished.get(timeout=1.0)
-                break
+                return self._finished.get(timeout=1.0)
             except queue.Empty:
                 if self._client.status != "running":
                     raise self._gone() from None
@@ -554,8 +572,6 @@ class Nodes:
                         f"The scheduler at {self.address} has lost all its nodes.",
                         f"Start some (`dask worker {self.address}`), and run the command again.",
                     ) from None
-        del self._running[number]
-        return number, self._answer(future)
 
     def _answer(self, future: Any) -> bytes | Lost:
         if future.status in ("cancelled", "lost"):
@@ -585,7 +601,7 @@ class Nodes:
         return Lost(f"The node raised {type(error).__name__}: {_first_line(error)}")
 
     def _gone(self) -> EnvironmentProblem:
-        return EnvironmentProblem(
+        return _SchedulerLost(
             f"The scheduler at {self.address} was lost.",
             "Start it again, and run the command again: it goes on from here.",
         )

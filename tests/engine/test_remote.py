@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import queue
 import shutil
 import struct
 import subprocess
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -715,6 +716,61 @@ def test_what_becomes_of_a_task_is_an_answer_or_the_reason_that_there_is_none():
     for future, said in ((lacking, "has no such kit"), (Future("cancelled"), "was lost"), (Future("lost"), "was lost")):
         with pytest.raises(EnvironmentProblem, match=said):
             nodes._answer(future)
+
+
+class Client:
+    """A client of Dask's whose tasks end with these futures, and whose scheduler may be gone."""
+
+    status = "running"
+
+    def __init__(self, *futures, is_there=True):
+        self.futures = list(futures)
+        self.is_there = is_there
+        self.submitted = []
+
+    def submit(self, function, payload, **options):
+        self.submitted.append(payload)
+        future = self.futures.pop(0)
+        future.add_done_callback = lambda call: call(future)
+        return future
+
+    def nthreads(self):
+        if not self.is_there:
+            raise OSError("closed")
+        return {"node": 1}
+
+
+def nodes_with(client):
+    nodes = object.__new__(remote.Nodes)
+    nodes.address, nodes._client = "tcp://node:1", client
+    nodes._finished, nodes._running, nodes._payloads = queue.SimpleQueue(), {}, {}
+    nodes._lost_before = Counter()
+    nodes.hand_in(7, b"payload")
+    return nodes
+
+
+def test_an_answer_that_was_lost_with_its_node_is_asked_for_again():
+    pytest.importorskip("distributed")
+    client = Client(Future("lost"), Future("cancelled"), Future("finished", b"bytes"))
+
+    number, answer = nodes_with(client).take_out()
+
+    assert (number, answer) == (7, b"bytes")
+    assert client.submitted == [b"payload"] * 3
+
+
+@pytest.mark.parametrize(
+    "client",
+    [Client(Future("lost"), is_there=False), Client(*[Future("lost") for _ in range(9)])],
+    ids=["gone", "again"],
+)
+def test_where_the_scheduler_is_gone_or_it_happens_again_and_again_that_is_told(client):
+    pytest.importorskip("distributed")
+
+    with pytest.raises(EnvironmentProblem, match="was lost"):
+        nodes_with(client).take_out()
+
+    assert 1 <= len(client.submitted) <= 1 + remote.RETRIES
 
 
 def test_a_pickle_from_a_node_is_not_read(cluster):
