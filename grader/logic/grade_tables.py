@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-from grader.logic.table import plain_number, points_of
+from grader.logic.table import plain_number, points_of, problem_of
 from grader.model.errors import UsageError
 from grader.model.types import Entry
 
@@ -27,6 +27,8 @@ BOM = "\ufeff"
 # What a spreadsheet takes for the beginning of a formula, https://owasp.org/www-community/attacks/CSV_Injection
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 MOST_NAMED = 12
+QUESTION = re.compile(r"\d+ files, none chosen(;|$)")  # how a table notes that several files could be meant
+FAILED = "The grader failed over this file"  # how its message begins where a failure of the grader's is no verdict
 CANVAS_TITLE = re.compile(r"^(?P<title>.*) \((?P<id>\d+)\)$", re.DOTALL)
 CANVAS_KEYS = ("ID", "SIS User ID", "SIS Login ID", "Integration ID")
 CANVAS_POINTS = "Points Possible"
@@ -122,11 +124,27 @@ def harmless(value: str) -> str:
     return f"'{value}" if is_formula(value) else value
 
 
-def scaled(score: float, out_of: float, worth: Decimal) -> Decimal | None:
-    """A score as a mark in a column that is worth so much; None where there is no sound score to scale."""
-    if not all(map(math.isfinite, (score, out_of))) or out_of <= 0 or not 0 <= score <= out_of:
+def scaled(score: float, out_of: float, worth: Decimal, extra_credit: bool = False) -> Decimal | None:
+    """A score as a mark in a column that is worth so much; None where there is no sound score to scale.
+
+    Above ``out_of`` a score is sound only with ``extra_credit``.
+    """
+    if not all(map(math.isfinite, (score, out_of))) or out_of <= 0 or score < 0:
+        return None
+    if score > out_of and not extra_credit:
         return None
     return (Decimal(repr(score)) / Decimal(repr(out_of)) * worth).quantize(CENT, ROUND_HALF_UP)
+
+
+def unsettled(entry: Entry) -> str:
+    """Why a line of a class's table holds no verdict, so that its 0 points are no mark; empty where it holds one."""
+    if entry.report.status != "broken":
+        return ""
+    if QUESTION.match(entry.note):
+        return "which of several files counts is an open question, see --take of `grader batch`"
+    if problem_of(entry.report).startswith(FAILED):
+        return "the grader failed over it, grade the batch again"
+    return ""
 
 
 def number_in(text: str) -> Decimal | None:
@@ -151,12 +169,14 @@ def canvas(
     *,
     exercise: str = "",
     known_as: Mapping[str, str] | None = None,
+    extra_credit: bool = False,
 ) -> tuple[str, list[str]]:
     """A gradebook exported from Canvas with one assignment's column filled, and what has to be said about it.
 
     ``column``: the assignment's title, its number, or both as the head of the column has them, "Attention (1234)". Students
     are found by ID, SIS User ID, SIS Login ID or name ("Last, First" and "First Last"); ``known_as`` gives a student of the
-    class table another such value. Cells of excused students and of those who were not assigned stay.
+    class table another such value. Cells of excused students and of those who were not assigned stay, and so do those of
+    entries without a verdict (see `unsettled`). ``extra_credit``: whether scores may be above the maximum; then marks are.
 
     `UsageError` for a file that is no gradebook, a column that is not there or cannot be written to, and a class table with
     several exercises where ``exercise`` names none.
@@ -185,7 +205,7 @@ def canvas(
         if any(named):
             keys = [*(sheet.value(row, index) for index in columns), *_spellings(named)]
             people[row] = {_key(key) for key in keys if key.strip()}
-    filling = _Filling(sheet, people, head.index(names[0]))
+    filling = _Filling(sheet, people, head.index(names[0]), extra_credit)
     for row, entry in filling.matched(_of_one_exercise(entries, exercise), known_as or {}):
         if sheet.value(row, at).strip().upper() in CANVAS_SETTLED:
             filling.left.append((entry.student, f"Canvas says {sheet.value(row, at).strip()}"))
@@ -202,13 +222,15 @@ def moodle(
     known_as: Mapping[str, str] | None = None,
     maximum: float | None = None,
     feedback: Callable[[Entry], str] | None = None,
+    extra_credit: bool = False,
 ) -> tuple[str, list[str]]:
     """A grading worksheet of a Moodle assignment with its grades filled, and what has to be said about it.
 
     Students are found by identifier ("Participant 12" or its number), full name, ID number or email address; ``known_as``
     gives a student of the class table another such value. ``maximum`` is what the assignment is worth, where the worksheet
     has no column for it. ``feedback`` words the comment that goes into an empty cell of "Feedback comments"; by default
-    the points of each step, and nothing of any check.
+    the points of each step, and nothing of any check. ``extra_credit``: whether scores may be above the maximum; Moodle
+    passes over marks above it, so that is what these become. Entries without a verdict get no mark (see `unsettled`).
 
     `UsageError` for a file that is no worksheet in English, for one whose assignment has no points, and for a class table
     with several exercises where ``exercise`` names none.
@@ -233,7 +255,7 @@ def moodle(
         keys = [sheet.value(row, column) for column in columns]
         keys.append(re.sub(r"^\D+(?=\d+$)", "", keys[0].strip()))
         people[row] = {_key(key) for key in keys if key.strip()}
-    filling = _Filling(sheet, people, columns[0])
+    filling = _Filling(sheet, people, columns[0], extra_credit, capped=True)
     worths: list[Decimal] = []
     for row, entry in filling.matched(_of_one_exercise(entries, exercise), known_as or {}):
         said_worth = sheet.value(row, worth_at) if worth_at is not None and maximum is None else repr(maximum)
@@ -262,6 +284,8 @@ def by_step(entry: Entry) -> str:
 
 def _comment(filling: _Filling, row: int, column: int, text: str, entry: Entry) -> None:
     """Moodle takes a comment for HTML, and a spreadsheet may take it for a formula; a comment that is there stays."""
+    if not text:
+        return
     ready = harmless(html.escape(text, quote=False))
     there = filling.sheet.value(row, column)
     if there.strip():
@@ -321,7 +345,10 @@ class _Filling:
     sheet: Sheet
     people: dict[int, set[str]]
     name_at: int
+    extra_credit: bool = False
+    capped: bool = False  # the system takes no mark above the maximum
     filled: int = 0
+    above: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     commented: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -353,10 +380,16 @@ class _Filling:
     def mark(self, row: int, column: int, entry: Entry, worth: Decimal, point: str) -> bool:
         """Write one mark; whether there was a sound one to write."""
         report = entry.report
-        mark = scaled(report.score, report.max_score, worth)
+        if why := unsettled(entry):
+            self.left.append((entry.student, why))
+            return False
+        mark = scaled(report.score, report.max_score, worth, self.extra_credit)
         if mark is None:
             self.left.append((entry.student, f"a score of {report.score:g} of {report.max_score:g} is none"))
             return False
+        if mark > worth:
+            self.above.append(entry.student)
+            mark = worth.quantize(CENT) if self.capped else mark
         before = self.sheet.value(row, column).strip()
         text = str(mark).replace(".", point)
         if number_in(before) != mark:
@@ -374,21 +407,27 @@ class _Filling:
         if self.left and not self.touched:
             raise UsageError(
                 f"{title}: nobody of the class table is in this file, so nothing was filled in.",
-                f"Not found: {_listed([f'{student} ({why})' for student, why in self.left])}.",
+                f"Not found: {listed([f'{student} ({why})' for student, why in self.left])}.",
             )
         rule = f", scaled to {worth.normalize():f} points and rounded to two decimals" if worth is not None else ""
         said = [f"{title}: {_count(self.filled, 'mark')} filled in{rule}."]
         if self.changed:
-            said.append(f"Another mark stood there before: {_listed(self.changed)}.")
+            said.append(f"Another mark stood there before: {listed(self.changed)}.")
         if self.left:
-            said.append(f"Not filled in: {_listed([f'{student} ({why})' for student, why in self.left])}.")
+            said.append(f"Not filled in: {listed([f'{student} ({why})' for student, why in self.left])}.")
         idle = [self.sheet.value(row, self.name_at).strip() for row in self.people if row not in self.touched]
         if idle:
-            said.append(f"Without a submission in the class table, left as they are: {_listed(idle)}.")
+            said.append(f"Without a submission in the class table, left as they are: {listed(idle)}.")
         if self.broken:
-            said.append(f"0 because the file could not be graded, so look at it: {_listed(self.broken)}.")
+            said.append(f"0 because the file could not be graded, so look at it: {listed(self.broken)}.")
+        if self.above and self.capped:
+            said.append(
+                f"The maximum, since with extra credit it is more and Moodle takes no more: {listed(self.above)}."
+            )
+        elif self.above:
+            said.append(f"Above the maximum, with extra credit: {listed(self.above)}.")
         if self.commented:
-            said.append(f"A comment was there already and stays: {_listed(self.commented)}.")
+            said.append(f"A comment was there already and stays: {listed(self.commented)}.")
         if self.public:
             said.append("The class table holds verdicts of the public checks alone.")
         if self.already_formulas:
@@ -403,7 +442,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
     """All of a short list, the beginning of a long one and how many more there are; on one line."""
     some = [" ".join(item.split()) for item in items[:MOST_NAMED]]
     more = len(items) - len(some)

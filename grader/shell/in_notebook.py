@@ -38,10 +38,30 @@ NAME = "this notebook"
 OUTSIDE = """\
 check(…) grades the cells of a notebook, so it works in one only.
 A file is graded in a terminal: grader check {exercise}"""
+NOT_ALL = """\
+Not every public check of {what} passes. Validate was not started in the kit's
+top folder: start JupyterLab or the command there, since only there the
+cells of hidden checks are left out."""
+
+
+class NotAllPass(AssertionError):
+    """Not every check that a cell asked for passes, where nbgrader runs that cell and looks at nothing but errors."""
+
+    def __init__(self, said: str, what: str) -> None:
+        super().__init__(NOT_ALL.format(what=what))
+        self._said = said
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback, which would be of this file: the verdict, and what it means here."""
+        return [*self._said.split("\n"), "", *str(self).split("\n")]
 
 
 def check(exercise: str, step: str = "") -> None:
-    """Grade the cells run so far with the public checks and print the verdict: on ``step``, or the first unfinished."""
+    """Grade the cells run so far with the public checks and print the verdict: on ``step``, or the first unfinished.
+
+    `NotAllPass` after it in a kernel in which nbgrader runs a notebook on its own, unless every check passes: without this
+    course's configuration nbgrader calls a cell right that raises nothing.
+    """
     shell = _shell()
     if shell is None:
         print(OUTSIDE.format(exercise=exercise))
@@ -50,12 +70,16 @@ def check(exercise: str, step: str = "") -> None:
     _memory.hear_of_deleted()
     cells = [[cell.number, cell.source] for cell in standing(_memory.runs(shell), _memory.deleted)]
     request = {"folder": os.getcwd(), "exercise": str(exercise), "step": str(step), "cells": cells}
+    passed = False
     try:
-        print(_process.ask(request))
+        said, passed = _process.ask(request)
     except KeyboardInterrupt:
-        print("Stopped.")
+        said = "Stopped."
     except OSError as error:
-        print(f"The process that grades could not be reached ({error}).\nIn a terminal: grader check {exercise}")
+        said = f"The process that grades could not be reached ({error}).\nIn a terminal: grader check {exercise}"
+    print(said)
+    if not passed and _is_nbgraders(shell):
+        raise NotAllPass(said, str(step or exercise))
 
 
 @contextlib.contextmanager
@@ -78,6 +102,14 @@ def _shell() -> Any:
     except ImportError:
         return None
     return get_ipython()
+
+
+def _is_nbgraders(shell: Any) -> bool:
+    """Whether nbgrader runs this kernel, and no person: it says so to its kernels, which keep no history in a file.
+
+    Not the first alone: where validation ends in an error, JupyterLab's kernels are told so from then on, too.
+    """
+    return bool(os.environ.get("NBGRADER_EXECUTION")) and shell.history_manager.hist_file == ":memory:"
 
 
 class _Memory:
@@ -136,8 +168,8 @@ class _Process:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
 
-    def ask(self, request: dict[str, Any]) -> str:
-        """The text for a request; a process that has ended meanwhile is started once more."""
+    def ask(self, request: dict[str, Any]) -> tuple[str, bool]:
+        """What `verdict` gives for a request; a process that has ended meanwhile is started once more."""
         try:
             for _ in range(2):
                 self.start()
@@ -146,7 +178,8 @@ class _Process:
                     self._process.stdin.write(json.dumps(request).encode() + b"\n")
                     self._process.stdin.flush()
                     if answer := self._process.stdout.readline():
-                        return json.loads(answer)
+                        said, passed = json.loads(answer)
+                        return said, passed
                 self.close()
         except BaseException:  # an answer that nobody waited for must not be taken for the next one
             self.close()
@@ -183,20 +216,22 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever prints here is no answer
     with Server() as server:
         for line in sys.stdin.buffer:
+            passed = False
             try:
-                text = verdict(json.loads(line), server)
+                text, passed = verdict(json.loads(line), server)
             except GraderError as problem:
                 from grader.shell import screen
 
                 text = screen.problem(problem)
             except Exception as error:
                 text = f"This could not be graded ({type(error).__name__}: {error})."
-            answers.write(json.dumps(text).encode() + b"\n")
+            answers.write(json.dumps([text, passed]).encode() + b"\n")
             answers.flush()
 
 
-def verdict(request: dict[str, Any], server: Server) -> str:
-    """The text for a request; `GraderError` where there is no such exercise or step."""
+def verdict(request: dict[str, Any], server: Server) -> tuple[str, bool]:
+    """The text for a request, and whether every check passes that it asks for; `GraderError` where there is no such
+    exercise or step."""
     from grader.shell import screen
     from grader.system.course import find_course
     from grader.verbs.grading import make_plan
@@ -206,7 +241,7 @@ def verdict(request: dict[str, Any], server: Server) -> str:
     step = _step(exercise, request["step"]) if request["step"] else None
     submission = Submission(NAME, tuple(Cell(source, number) for number, source in request["cells"]))
     if (text := _not_run(exercise, step, submission)) is not None:
-        return text
+        return text, False
     plan = make_plan(course, exercise, scope="public")
     report = plan.run(server, lambda session: session.grade(submission))
     report = _with_brackets(report)
@@ -214,8 +249,10 @@ def verdict(request: dict[str, Any], server: Server) -> str:
     own = here == course.root or course.exercises in here.parents
     following = _following(report, exercise, step, own)
     if step is None:
-        return screen.verdict(report, exercise, following=following)
-    return screen.one_step(report, exercise, step, following=following)
+        return screen.verdict(report, exercise, following=following), report.status == "passed"
+    graded = report.status not in ("broken", "not_started")
+    passed = graded and screen.is_done(screen.of_step(report, step))
+    return screen.one_step(report, exercise, step, following=following), passed
 
 
 def _step(exercise: Exercise, name: str) -> Step:

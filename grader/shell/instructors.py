@@ -15,6 +15,7 @@ from grader.shell.shared import exercise_argument, exercises_argument, plain, sa
 
 if TYPE_CHECKING:
     from grader.model.types import Entry
+    from grader.system.gradebook import Late
 
 FOLDER = click.Path(path_type=Path)
 
@@ -35,7 +36,8 @@ def course(folder: Path, exercises: tuple[str, ...], course_id: str, gradebook: 
     """An nbgrader course of the exercises: configuration, source notebooks, points.
 
     All exercises are units of it where none is named. An existing course is only
-    added to, with a backup of every file of yours that changes.
+    added to, with a backup of every file of yours that changes. Solutions and
+    marks lie in it: name a folder that others cannot read, outside of any kit.
 
     \b
     Example:
@@ -57,8 +59,10 @@ def course(folder: Path, exercises: tuple[str, ...], course_id: str, gradebook: 
 def regrade(folder: Path, units: tuple[str, ...], everything: bool, only_list: bool) -> int:
     """Finish what an interrupted `nbgrader autograde` left, or grade a class again.
 
-    DIR is the nbgrader course. Says whose mark moved, from what to what, and why.
-    Manual marks, comments and extra credit stay.
+    DIR is the nbgrader course. Says whose mark moved, from what to what, and why,
+    also against marks that were left half done in the gradebook. Manual marks,
+    comments and extra credit stay. Ends with 1 as long as a submission has no
+    verdict; one without a notebook has it once the gradebook holds marks for it.
 
     \b
     Example:
@@ -72,11 +76,13 @@ def regrade(folder: Path, units: tuple[str, ...], everything: bool, only_list: b
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--remove", is_flag=True, help="Take out of an earlier kit the exercises that this clone does not have.")
 @plain
-def release(folder: Path) -> int:
+def release(folder: Path, remove: bool) -> int:
     """The student kit, in a new or empty folder: no solutions, no hidden checks.
 
     Called again on an earlier kit it renews it, and keeps what was edited there.
+    It is made from the clone of the current folder, which is named first.
 
     \b
     Example:
@@ -84,7 +90,7 @@ def release(folder: Path) -> int:
     """
     from grader.verbs.release import release as write_kit
 
-    return write_kit(the_course(), folder, say=say)
+    return write_kit(the_course(), folder, remove=remove, say=say)
 
 
 @click.command()
@@ -149,10 +155,24 @@ def batch(
             cluster=cluster,
             take=dict(map(_taken, take)),
             gradebook=book,
+            late=_late(folder) if book else None,
             seed=seed,
             say=say,
             progress=progress,
         )
+
+
+def _late(folder: Path) -> Late | None:
+    """What the plug-in of an nbgrader course takes off for being late, loaded when somebody is; None where there is no course."""
+    if not (folder / "nbgrader_config.py").is_file():
+        return None
+
+    def late(student: str, score: float, seconds: float) -> float | None:
+        from grader.shell.in_nbgrader import late_plugin
+
+        return late_plugin(folder).late_submission_penalty(student, score, seconds)
+
+    return late
 
 
 def _taken(text: str) -> tuple[tuple[str, str], str]:
@@ -218,44 +238,60 @@ def github(kit: Path, exercises: tuple[str, ...]) -> int:
     return _said(write_workflow(the_course(), exercises, kit))
 
 
-@export.command()
-@click.argument("table", type=FOLDER)
-@click.argument("gradebook", type=FOLDER)
-@click.argument("column")
-@click.option("--out", metavar="FILE", type=FOLDER, help="Where the filled table goes.  [default: beside GRADEBOOK]")
-@plain
-def canvas(table: Path, gradebook: Path, column: str, out: Path | None) -> int:
-    """Fill COLUMN of a gradebook exported from Canvas with the marks of a batch.
+UNIT = click.option(
+    "--unit", "--exercise", "unit", metavar="NAME", default="", help="Whose marks, where MARKS has several assignments."
+)
 
-    TABLE is the marks.jsonl of `grader batch`, GRADEBOOK the CSV from Canvas.
+
+@export.command()
+@click.argument("marks", type=FOLDER)
+@click.argument("table", type=FOLDER)
+@click.argument("column")
+@UNIT
+@click.option("--out", metavar="FILE", type=FOLDER, help="Where the filled table goes.  [default: beside TABLE]")
+@plain
+def canvas(marks: Path, table: Path, column: str, unit: str, out: Path | None) -> int:
+    """Fill COLUMN of a gradebook exported from Canvas.
+
+    MARKS is the folder of an nbgrader course: then marks given by hand, extra
+    credit and lateness count as in its gradebook. Or it is the marks.jsonl of
+    `grader batch`, what the checks gave. TABLE is the CSV from Canvas.
 
     \b
     Example:
-      grader export canvas graded/marks.jsonl gradebook.csv "Attention (4711)"
+      grader export canvas ~/teaching/transformers canvas.csv 4711 --unit attention
+      grader export canvas graded/marks.jsonl canvas.csv "Attention (4711)"
     """
     from grader.logic.grade_tables import canvas as fill
 
-    return _filled(gradebook, out, lambda text: fill(_entries(table), text, column))
+    entries, words = _entries(marks, unit)
+    return _filled(
+        table, out, words, lambda text: fill(entries, text, column, exercise=unit, extra_credit=marks.is_dir())
+    )
 
 
 @export.command()
-@click.argument("table", type=FOLDER)
+@click.argument("marks", type=FOLDER)
 @click.argument("worksheet", type=FOLDER)
-@click.option("--exercise", default="", help="Whose marks, where TABLE has several exercises.")
+@UNIT
 @click.option("--out", metavar="FILE", type=FOLDER, help="Where the filled table goes.  [default: beside WORKSHEET]")
 @plain
-def moodle(table: Path, worksheet: Path, exercise: str, out: Path | None) -> int:
-    """Fill Moodle's offline grading worksheet with the marks of a batch.
+def moodle(marks: Path, worksheet: Path, unit: str, out: Path | None) -> int:
+    """Fill Moodle's offline grading worksheet.
 
-    TABLE is the marks.jsonl of `grader batch`, WORKSHEET the CSV from Moodle.
+    MARKS is the folder of an nbgrader course: then marks given by hand, extra
+    credit and lateness count as in its gradebook. Or it is the marks.jsonl of
+    `grader batch`, what the checks gave. WORKSHEET is the CSV from Moodle.
 
     \b
     Example:
-      grader export moodle graded/marks.jsonl Grades-Attention.csv
+      grader export moodle ~/teaching/transformers Grades.csv --unit attention
+      grader export moodle graded/marks.jsonl Grades.csv
     """
     from grader.logic.grade_tables import moodle as fill
 
-    return _filled(worksheet, out, lambda text: fill(_entries(table), text, exercise=exercise))
+    entries, words = _entries(marks, unit)
+    return _filled(worksheet, out, words, lambda text: fill(entries, text, exercise=unit, extra_credit=marks.is_dir()))
 
 
 @export.command()
@@ -285,16 +321,24 @@ def _said(lines: Iterable[str]) -> int:
     return 0
 
 
-def _entries(table: Path) -> list[Entry]:
+def _entries(marks: Path, unit: str) -> tuple[list[Entry], list[str]]:
+    """The marks of an nbgrader course's gradebook or of a batch's table, and what has to be said about them."""
     from grader.logic.table import read_json_lines
 
+    if marks.is_dir():
+        from grader.verbs.export import marks_in_course
+
+        return marks_in_course(Path(os.path.abspath(marks)), unit)
     try:
-        return read_json_lines(table.read_text(encoding="utf-8"))
+        return read_json_lines(marks.read_text(encoding="utf-8")), []
     except (OSError, ValueError) as error:
-        raise UsageError(f"{table} is not the marks.jsonl of a batch: {error}", "`grader batch` writes it.") from error
+        raise UsageError(
+            f"{marks} is neither the marks.jsonl of a batch nor an nbgrader course: {error}",
+            "`grader batch` writes one.",
+        ) from error
 
 
-def _filled(source: Path, out: Path | None, fill: Callable[[str], tuple[str, list[str]]]) -> int:
+def _filled(source: Path, out: Path | None, words: list[str], fill: Callable[[str], tuple[str, list[str]]]) -> int:
     """Fill a table that another system exported; the export itself is left as it is, and so is what lies at ``out``."""
     from grader.system.course import write_atomically
 
@@ -305,6 +349,6 @@ def _filled(source: Path, out: Path | None, fill: Callable[[str], tuple[str, lis
         text = source.read_bytes().decode("utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"{source} cannot be read: {error}", "Name the CSV that the other system exported.") from error
-    filled, words = fill(text)
+    filled, more = fill(text)
     write_atomically(out, filled.encode("utf-8"))
-    return _said([*words, f"wrote {out}"])
+    return _said([*words, *more, f"wrote {out}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
 import json
 import os
@@ -9,13 +10,13 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from grader.verbs.doctor import ENGINE_ROOT, Finding, install_command
-from grader.verbs.nbcourse import CONFIG
 
+CONFIG = "nbgrader_config.py"
 # nbgrader reads its configuration as it does for its own commands; nothing is changed.
 ASK = """
 import json, logging
@@ -30,7 +31,42 @@ course = CourseDirectory(config=app.config)
 if "GradeWithChecks" in app.config:
     from grader.shell.in_nbgrader import GradeWithChecks
     GradeWithChecks(config=app.config)
-print(json.dumps({"exchange": Exchange(config=app.config).root, "course": course.course_id, "url": course.db_url}))
+said = {"exchange": Exchange(config=app.config).root, "course": course.course_id, "url": course.db_url}
+"""
+SAY = "print(json.dumps(said))\n"
+# The same, and the names: what the configuration sets, which classes can be configured, and what nbgrader's and ours take.
+ASK_NAMES = """
+import contextlib, importlib
+from traitlets.config import Config, Configurable
+for name in ("grader.shell.in_nbgrader", "nbgrader.server_extensions.assignment_list.handlers",
+             "nbgrader.server_extensions.course_list.handlers", "nbgrader.server_extensions.formgrader.formgrader",
+             "nbgrader.server_extensions.validate_assignment.handlers", "nbconvert.exporters", "nbconvert.nbconvertapp",
+             "nbconvert.postprocessors", "nbconvert.preprocessors", "nbconvert.writers", "ipykernel.kernelapp",
+             "jupyter_server.serverapp", "jupyterlab.labapp", "notebook.app"):
+    with contextlib.suppress(Exception):  # what cannot be loaded is not there to be configured
+        importlib.import_module(name)
+def below(kind):
+    for one in kind.__subclasses__():
+        yield one
+        yield from below(one)
+def texts(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from texts(one)
+classes, settings = set(), {}
+for kind in below(Configurable):
+    for base in kind.__mro__:  # what is set for a class is set for those that inherit from it
+        classes.add(base.__name__)
+        if base.__module__.split(".")[0] in ("nbgrader", "grader") and issubclass(base, Configurable):
+            settings.setdefault(base.__name__, set()).update(kind.class_trait_names(config=True))
+sections = {name: section for name, section in app.config.items() if isinstance(section, Config) and section}
+for section in sections.values():  # a plug-in that is named is loaded when it is needed
+    classes.update(text.rpartition(".")[2] for value in section.values() for text in texts(value) if "." in text)
+said["set"] = {name: list(map(str, section)) for name, section in sections.items()}
+said["classes"] = sorted(classes)
+said["settings"] = {name: sorted(found) for name, found in settings.items()}
 """
 
 
@@ -47,21 +83,25 @@ def examine() -> Iterator[Finding]:
         yield Finding("", f"No {CONFIG} here. In a course's folder this looks at its exchange and its gradebook, too.")
         return
     try:
-        said = settings(Path())
+        said = settings(Path(), names=True)
     except ValueError as reason:
         seen = f"{CONFIG} cannot be read by nbgrader, which goes on without it: {reason}"
         yield Finding("nbgrader", seen, f"Mend {CONFIG}; grade nothing before.", needed=True)
         return
+    yield from _misspelt(said["set"], said["classes"], said["settings"])
     yield _exchange(Path(said["exchange"]))
     yield _gradebook(said)
 
 
-def settings(course: Path) -> dict[str, Any]:
-    """What nbgrader takes from the configuration in a course's folder; ValueError, with the reason, where it cannot read it."""
+def settings(course: Path, *, names: bool = False) -> dict[str, Any]:
+    """What nbgrader takes from the configuration in a course's folder; ValueError, with the reason, where it cannot read it.
+
+    With ``names`` also which classes and settings the configuration names, and which there are.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINE_ROOT), os.environ.get("PYTHONPATH", "")])}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", ASK],
+            [sys.executable, "-c", f"{ASK}{ASK_NAMES if names else ''}{SAY}"],
             cwd=course,
             env=environment,
             capture_output=True,
@@ -72,6 +112,29 @@ def settings(course: Path) -> dict[str, Any]:
         return json.loads(done.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError) as error:
         raise ValueError((getattr(error, "stderr", "") or str(error)).strip().split("\n")[-1]) from error
+
+
+def _misspelt(
+    named: Mapping[str, Sequence[str]], classes: Sequence[str], known: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """What is set for a class that there is not, or is no setting of nbgrader's class: traitlets passes over both.
+
+    Some of what was once set for its applications nbgrader moves to where it belongs now, with a word of its own.
+    """
+    for name, keys in sorted(named.items()):
+        if name not in classes:
+            seen = f"c.{name} in {CONFIG} has no effect: no class that nbgrader uses has this name"
+            yield Finding("nbgrader", seen, _meant("c.", name, classes))
+            continue
+        if name in known and not name.endswith("App"):
+            for key in sorted(set(keys) - set(known[name])):
+                seen = f"c.{name}.{key} in {CONFIG}: nbgrader's {name} has no such setting"
+                yield Finding("nbgrader", seen, _meant(f"c.{name}.", key, known[name]))
+
+
+def _meant(prefix: str, wrong: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=0.7)
+    return f"Did you mean {prefix}{close[0]}?" if close else "Take the line out, or mend its name."
 
 
 def _exchange(root: Path) -> Finding:

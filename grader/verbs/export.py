@@ -17,16 +17,20 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grader.logic.feedback import Policy
-from grader.logic.grade_tables import harmless
+from grader.logic.grade_tables import harmless, listed
 from grader.logic.gradescope import no_verdict, not_accepted, refuse_unknown, results_of
 from grader.logic.stub import is_untouched
+from grader.logic.table import plain_number
 from grader.model.errors import CourseError, EnvironmentProblem, GraderError, UsageError
-from grader.model.types import Exercise, Submission
+from grader.model.types import Entry, Exercise, Report, Submission
 from grader.system.course import Course, write_atomically
 from grader.system.submission import read_submission
+
+if TYPE_CHECKING:
+    from grader.system.gradebook import Gradebook
 
 ENGINE = Path(__file__).resolve().parents[1]
 SCRIPTS = Path(__file__).with_name("gradescope")
@@ -400,6 +404,70 @@ for check in checks:
         print("    " + check["message"].replace("\\n", "\\n    "))
 sys.exit(0 if checks and all(check["outcome"] in ("passed", "skipped") for check in checks) else 1)
 '''
+
+# ---------------------------------------------------------------- marks of nbgrader's gradebook
+
+
+def marks_in_course(folder: Path, unit: str = "") -> tuple[list[Entry], list[str]]:
+    """`marks_in_gradebook` of the nbgrader course in ``folder``; `UsageError` where there is none that nbgrader can read."""
+    from grader.system.gradebook import Gradebook
+    from grader.verbs.doctor_nbgrader import CONFIG, settings
+
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"{folder} is no nbgrader course: it has no {CONFIG}.", "Name the course's folder.")
+    try:
+        said = settings(folder)
+    except ValueError as reason:
+        raise UsageError(f"{folder / CONFIG} cannot be read: {reason}", "Mend it; nothing was written.") from None
+    url = re.sub(r"(?<=^sqlite:///)(?!file:|:memory:)[^?]+", lambda name: (folder / name[0]).as_posix(), said["url"])
+    with Gradebook(url, said["course"] or "default_course") as book:  # as nbgrader has it
+        return marks_in_gradebook(book, unit)
+
+
+def marks_in_gradebook(gradebook: Gradebook, unit: str = "") -> tuple[list[Entry], list[str]]:
+    """What each student has for an assignment by nbgrader's own count, and what has to be said about it.
+
+    That is, for every cell, the mark given by hand, or else the automatic one, and extra credit; less what the submission
+    lost for being late, and never below 0. The entries are as a class's table has them, without checks, and without those
+    who have a submission and no marks. Without ``unit``: the only assignment that there is.
+
+    `UsageError` where there is no such assignment, several and none is named, or nobody has marks for it.
+    """
+    if not unit:
+        names = sorted(row["name"] for row in gradebook.snapshot()["assignments"])
+        if len(names) != 1:
+            there = f"There is: {', '.join(names)}." if names else "Release it first: nbgrader generate_assignment NAME"
+            raise UsageError("Which assignment of the gradebook is meant? Name it with --unit.", there)
+        unit = names[0]
+    scores, late = gradebook.scores(unit), gradebook.late(unit)
+    without = [student for student in gradebook.students(unit) if not scores.get(student)]
+    most = sum({name: score.max_score for cells in scores.values() for name, score in cells.items()}.values())
+    entries, lost, waiting = [], [], []
+    for student, cells in scores.items():
+        if not cells:
+            continue
+        whole = sum(score.total for score in cells.values())
+        penalty = late[student].penalty if student in late else 0.0
+        score = max(0.0, whole - penalty)
+        status = "passed" if score >= most else "failed"
+        entries.append(Entry(student, "", "", "", Report(unit, "", "all", 0, status, score, most, 0.0, [])))
+        if penalty:
+            lost.append(f"{student} {plain_number(whole)} → {plain_number(score)}")
+        if any(score.needs_manual_grade for score in cells.values()):
+            waiting.append(student)
+    if not entries:
+        raise UsageError(f"Nobody has marks for {unit} in the gradebook.", f"Grade first: nbgrader autograde {unit}")
+    said = [f"{unit}: marks by hand, extra credit and lateness as nbgrader counts them."]
+    if lost:
+        said.append(f"Less for being late: {listed(lost)}.")
+    if waiting:
+        said.append(
+            f"nbgrader has these wait for a person to look at them, and their marks may change: {listed(waiting)}."
+        )
+    if without:
+        said.append(f"Handed in and not graded, so left out: {listed(without)}.")
+    return entries, said
+
 
 # ---------------------------------------------------------------- JPlag
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
+import stat
+import subprocess
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +25,11 @@ from grader.system.gradebook import Gradebook
 from grader.system.host import Server
 from grader.system.launch import demand, packages_for
 from grader.verbs.build import backup_of
+from grader.verbs.doctor_nbgrader import CONFIG as CONFIG
 from grader.verbs.grading import Sources, is_recorded, make_plan, refresh_cache
+from grader.verbs.new import word_on_templates
+from grader.verbs.release import LIST as KIT_LIST
 
-CONFIG = "nbgrader_config.py"
 MANIFEST = ".grader-course.json"
 SOURCE = "source"
 HEADER = f"{SOURCE}/header.ipynb"
@@ -49,7 +55,8 @@ def make_course(
     """Write or renew the nbgrader course in ``out`` with these exercises (all of them where none is named); exit code 0.
 
     What was edited in ``out`` is kept beside under a name that says when, before anything is written over it; the
-    configuration is only added to. UsageError where there are no solutions here, or ``out`` is no folder.
+    configuration is only added to. UsageError, before anything is written, where there are no solutions here, ``out`` is
+    no folder or in a student kit, or its configuration is no Python.
     """
     if not course.solutions.is_dir():
         raise UsageError("A student kit makes no nbgrader course.", "Use a clone that holds solutions/.")
@@ -62,6 +69,8 @@ def make_course(
         place.is_relative_to(course.root.resolve() / name) for name in OWN_FOLDERS
     ):
         raise UsageError(f"{out} is part of the clone itself.", "Name a folder of its own for the course.")
+    _refuse_a_kit(out, place)
+    _refuse_no_python(out / CONFIG)
     chosen = list({exercise.name: exercise for exercise in units}.values()) or course.found()
     if not chosen:
         raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
@@ -71,14 +80,74 @@ def make_course(
             out.mkdir(parents=True)
             out.chmod(0o700)  # the solutions and the gradebook lie in it
             say(f"made {out}, readable by you alone")
+        for word in filter(None, (_open_to_others(out, place), _goes_into_git(out, place))):
+            say(word)
         _write(course, _Folder(out, say), chosen, course_id, gradebook)
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}.", "Name another folder.") from error
+    for word in filter(None, (word_on_templates(course, exercise) for exercise in chosen)):
+        say(word)
     names = ", ".join(exercise.name for exercise in chosen)
     say(f"{out} is an nbgrader course with {names}.")
     first = chosen[0].name
     say(f"next: cd {out}; nbgrader generate_assignment {first}; nbgrader release_assignment {first}")
     return 0
+
+
+def _refuse_a_kit(out: Path, place: Path) -> None:
+    for folder in (place, *place.parents):
+        if (folder / KIT_LIST).is_file():
+            where = "is" if folder == place else "lies in"
+            raise UsageError(
+                f"{out} {where} a student kit, and a course holds the solutions.", "Name a folder of its own for it."
+            )
+
+
+def _refuse_no_python(config: Path) -> None:
+    """nbgrader goes on without a configuration that it cannot read, so nothing that is added to it would count."""
+    if not config.is_file():
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(_decoded(config.read_bytes(), config), config.name, "exec")
+    except (SyntaxError, ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        said = getattr(error, "msg", None) or error
+        raise UsageError(
+            f"{config}{line}: {said}. nbgrader would go on without all of it.", "Mend it; nothing was written."
+        ) from None
+
+
+def _open_to_others(out: Path, place: Path) -> str:
+    """A word where everybody who works on this computer can read the course; empty where nobody else can."""
+    mine = stat.S_IMODE(place.stat().st_mode)
+    if os.name == "nt" or not mine & (stat.S_IROTH | stat.S_IXOTH):
+        return ""
+    if not all(folder.stat().st_mode & stat.S_IXOTH for folder in _above(place)):
+        return ""
+    return f"{out} can be read by everybody on this computer, and solutions and marks lie in it: chmod go-rwx {out}"
+
+
+def _above(place: Path) -> tuple[Path, ...]:
+    """The folders through which one gets to another."""
+    return tuple(place.parents)
+
+
+def _goes_into_git(out: Path, place: Path) -> str:
+    """A word where the next `git add` of the repository around it would take the course along."""
+    try:
+        top = _git(place, "rev-parse", "--show-toplevel")
+        ignored = _git(place, "check-ignore", "--quiet", "--", str(place / HEADER))
+    except OSError:
+        return ""
+    if top.returncode != 0 or ignored.returncode != 1:
+        return ""
+    return f"{out} lies in a git repository that does not ignore it: whoever gets a commit of it may get solutions and marks."
+
+
+def _git(place: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", str(place), *words], capture_output=True, check=False)
 
 
 def _demand_packages(chosen: Sequence[Exercise]) -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import re
 
 from grader.model.errors import UsageError
+from grader.model.types import Exercise
 from grader.system.course import FOLDER, Course, write_atomically
 
 NAME = re.compile(r"[a-z][a-z0-9_]*$")
+# Sentences of the templates that mean nothing in any exercise.
+TO_REPLACE = (
+    ": replace this by one sentence.",
+    "Afterwards you can do the first thing of this exercise.",
+    "What it is, and why anybody wants it.",
+)
 
 
 def new(course: Course, name: str) -> list[str]:
@@ -26,8 +33,29 @@ def new(course: Course, name: str) -> list[str]:
     where = folder.relative_to(course.root).as_posix()
     return [
         f"Begun {where}: exercise.toml, task.md, {name}.py, variants.toml, test_public.py, test_hidden.py, rewrites/.",
-        f"Write the solution, then: grader build, grader verify {name}.",
+        f"Write the solution, and a line in reading_path.md that says where `{name}`, in backticks, stands on the path.",
+        f"Then: grader build, grader verify {name}.",
     ]
+
+
+def left_of_templates(course: Course, exercise: Exercise) -> list[str]:
+    """The files of an exercise that are as `new` wrote them, or hold a sentence that was to be replaced."""
+    folder = course.solution_folder(exercise)
+    found = []
+    for name, template in files(exercise.name).items():
+        try:
+            text = (folder / name).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            continue
+        if text == template or any(sentence in text for sentence in TO_REPLACE):
+            found.append(name)
+    return found
+
+
+def word_on_templates(course: Course, exercise: Exercise) -> str:
+    """One sentence for who hands an exercise out that was not finished; empty where nothing of the templates is left."""
+    left = left_of_templates(course, exercise)
+    return f"{exercise.name} still holds text of `grader new`, in {', '.join(left)}: is it finished?" if left else ""
 
 
 def _taken(course: Course) -> dict[int, str]:

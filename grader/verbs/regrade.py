@@ -2,7 +2,8 @@
 
 nbgrader skips every student who has a folder under ``autograded/``, however far it got before it was killed, and leaves
 the marks that were there. Here a submission counts as graded when its notebook carries our stamp, which is written last,
-and there is a record of the file that was handed in.
+there is a record of the file that was handed in, and the gradebook holds marks for it. What cannot be graded here counts
+when the gradebook holds marks for it from elsewhere: from a person, or from `grader batch`.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grader.logic.feedback import moved
-from grader.model.errors import UsageError
+from grader.model.errors import EnvironmentProblem, UsageError
+from grader.system.gradebook import Gradebook, Score
 from grader.verbs.autograde import STAMP, Records, resembling
-from grader.verbs.doctor_nbgrader import settings
-from grader.verbs.nbcourse import CONFIG, SOURCE
+from grader.verbs.doctor_nbgrader import CONFIG, settings
+from grader.verbs.nbcourse import SOURCE
 
 SUBMITTED = "submitted"
 AUTOGRADED = "autograded"
 FEEDBACK = "feedback"
+NO_MARKS = "the gradebook has no marks of it"
 Say = Callable[[str], Any]
+Marks = Mapping[tuple[str, str], Mapping[str, Score]]  # by student and notebook
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ def regrade(
 ) -> int:
     """Grade what is not graded yet or was left half done in nbgrader's course ``root``; with ``everything`` all of it.
 
-    Says whose mark moved. Exit code 0 when every submission has its verdict afterwards, else 1. ``only_list``: change
-    nothing. UsageError where ``root`` is no nbgrader course or has no such assignment.
+    Says whose mark moved, against the record of the last verdict and against the gradebook. Exit code 0 when every
+    submission has its verdict afterwards, else 1. ``only_list``: change nothing. UsageError where ``root`` is no nbgrader
+    course, has no such assignment or a configuration that cannot be read; EnvironmentProblem without a gradebook.
     """
     if not (root / CONFIG).is_file():
         raise UsageError(f"{root} is no nbgrader course: there is no {CONFIG} in it.", "`grader course DIR` makes one.")
@@ -53,8 +58,9 @@ def regrade(
         if unit not in known:
             raise UsageError(f"{root} has no assignment {unit!r}.", f"There is: {', '.join(known) or 'none yet'}.")
     left = 0
-    for unit in units or [name for name in known if notebooks_of(root, name)]:
-        left += _one_unit(root, unit, everything, only_list, say)
+    with _opened(root) as book:
+        for unit in units or [name for name in known if notebooks_of(root, name)]:
+            left += _one_unit(root, unit, book, everything, only_list, say)
     return 1 if left else 0
 
 
@@ -100,41 +106,115 @@ def _is_stamped(notebook: Path) -> bool:
         return False
 
 
-def _one_unit(root: Path, unit: str, everything: bool, only_list: bool, say: Say) -> int:
-    found = list(unfinished(root, unit))
+def _one_unit(root: Path, unit: str, book: Gradebook, everything: bool, only_list: bool, say: Say) -> int:
+    """How many of an assignment's submissions have no verdict afterwards."""
+    marks = _marks(root, unit, book)
+    found = list(_without_verdict(root, unit, marks, say))
     for one in found:
         say(f"{unit}   {one.student}: {one.why}")
-    if only_list:
-        _sum_up(root, unit, len(found), say)
-        return len(found)
     todo = [one.student for one in found if one.gradable]
-    if todo or everything:
-        _demand_settings(root)
+    if not only_list and (todo or everything):
         records = Records(root)
-        students = sorted(path.parent.name for path in (root / SUBMITTED).glob(f"*/{unit}"))
+        students = sorted(folder.parent.name for folder in _handed_in(root, unit))
         handed_in = [(student, notebook) for student in students for notebook in notebooks_of(root, unit)]
         before = {one: records.read(unit, *one) for one in handed_in}
         for student in todo:
-            shutil.rmtree(root / AUTOGRADED / student / unit, onerror=_make_writable)
+            if (graded := root / AUTOGRADED / student / unit).exists():
+                shutil.rmtree(graded, onerror=_make_writable)
         _nbgrader(root, unit, everything)
-        for student, notebook in handed_in:
-            after = records.read(unit, student, notebook)
-            if after is not None and (said := moved(before[student, notebook], after)):
-                say(f"{unit}   {student}: {said}")
-        _drop_stale_pages(root, unit, [one for one in handed_in if records.read(unit, *one) != before[one]], say)
-        found = list(unfinished(root, unit))
-    _sum_up(root, unit, len(found), say)
-    if left := [one.student for one in found if one.gradable]:
-        say(f"{unit}   nbgrader could not grade {', '.join(left)}: its log above says why")
+        old, marks = marks, _marks(root, unit, book)
+        reasons = {one.student: one.why for one in found}
+        changed = []
+        for one in handed_in:
+            after = records.read(unit, *one)
+            changed += [one] if after != before[one] else []
+            said = moved(before[one], after) if after is not None else ""
+            if said := said or _moved_in_gradebook(old.get(one, {}), marks.get(one, {}), reasons.get(one[0], "")):
+                say(f"{unit}   {one[0]}: {said}")
+        _drop_stale_pages(root, unit, changed, say)
+        found = list(_without_verdict(root, unit, marks))
+        if left := [one.student for one in found if one.gradable]:
+            say(f"{unit}   nbgrader could not grade {', '.join(left)}: its log above says why")
+    handed = len(_handed_in(root, unit))
+    say(f"{unit}   {handed - len(found)} of {handed} submissions have their verdict")
     return len(found)
 
 
-def _demand_settings(root: Path) -> None:
-    """nbgrader goes on without a configuration that it cannot read, and would grade by its own rules."""
+def _handed_in(root: Path, unit: str) -> list[Path]:
+    return [path for path in (root / SUBMITTED).glob(f"*/{unit}") if path.is_dir()]
+
+
+# ---------------------------------------------------------------- the gradebook
+
+
+def _opened(root: Path) -> Gradebook:
+    """The course's gradebook, which is there.
+
+    nbgrader goes on without a configuration that it cannot read, and would grade by its own rules: then UsageError.
+    """
     try:
-        settings(root)
+        said = settings(root)
     except ValueError as reason:
         raise UsageError(f"{root / CONFIG} cannot be read: {reason}", "Mend it; nothing was graded.") from None
+    book = Gradebook(_from_folder(said["url"], root), said["course"] or "default_course")  # as nbgrader has it
+    if not book.is_prepared():
+        raise EnvironmentProblem(
+            f"There is no gradebook at {book.address}, so nobody has a mark.",
+            "Put it back from a backup. Without one: `nbgrader generate_assignment UNIT --force` for each assignment, then "
+            "this again grades everybody; marks by hand have to be given again.",
+        )
+    return book
+
+
+def _from_folder(url: str, root: Path) -> str:
+    """An address as it is meant in the course's folder, where nbgrader is called."""
+    from sqlalchemy import make_url
+
+    found = make_url(url)
+    if not found.drivername.startswith("sqlite") or not found.database or found.database.startswith((":", "file:")):
+        return url
+    return found.set(database=str(root / found.database)).render_as_string(hide_password=False)
+
+
+def _marks(root: Path, unit: str, book: Gradebook) -> Marks:
+    """What the gradebook holds for this course's notebooks of an assignment; nothing where nobody handed anything in."""
+    if not _handed_in(root, unit):
+        return {}
+    books = {notebook: book.scores(unit, notebook) for notebook in notebooks_of(root, unit)}
+    return {(student, name): scores for name, found in books.items() for student, scores in found.items()}
+
+
+def _without_verdict(root: Path, unit: str, marks: Marks, say: Say = lambda text: None) -> Iterator[Unfinished]:
+    """As `unfinished`, by what the gradebook holds, too; says who has marks for what cannot be graded here."""
+    notebooks = notebooks_of(root, unit)
+    open_ones = {one.student: one for one in unfinished(root, unit)}
+    for folder in sorted(_handed_in(root, unit) if notebooks else []):
+        student = folder.parent.name
+        held = [marks.get((student, notebook), {}) for notebook in notebooks]
+        has_marks = all(map(_is_marked, held))
+        one = open_ones.get(student)
+        if one is None and not has_marks:
+            yield Unfinished(student, NO_MARKS)
+        elif one is not None and has_marks and not one.gradable:
+            points = sum(score.total for scores in held for score in scores.values())
+            say(f"{unit}   {student}: {one.why}; the gradebook holds {points:g} points for it")
+        elif one is not None:
+            yield one
+
+
+def _is_marked(scores: Mapping[str, Score]) -> bool:
+    return any(score.auto is not None or score.manual is not None for score in scores.values())
+
+
+def _moved_in_gradebook(before: Mapping[str, Score], after: Mapping[str, Score], why: str) -> str:
+    """How a student's automatic marks moved where no record tells of it; empty where they did not, or there were none."""
+    old, new = ({name: score.auto for name, score in one.items() if score.auto is not None} for one in (before, after))
+    if not old or old == new:
+        return ""
+    cells = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    of_cells = f" ({', '.join(cells)})" if sum(old.values()) == sum(new.values()) else ""
+    said = f"{sum(new.values()):g} points, before {sum(old.values()):g} in the gradebook{of_cells}"
+    return f"{said}: {why}." if why else f"{said}."
 
 
 def _drop_stale_pages(root: Path, unit: str, changed: list[tuple[str, str]], say: Say) -> None:
@@ -145,11 +225,6 @@ def _drop_stale_pages(root: Path, unit: str, changed: list[tuple[str, str]], say
         shutil.rmtree(folder, onerror=_make_writable)
     if stale:
         say(f"{unit}   {len(stale)} feedback pages showed other marks and are gone: nbgrader generate_feedback {unit}")
-
-
-def _sum_up(root: Path, unit: str, missing: int, say: Say) -> None:
-    handed_in = len([path for path in (root / SUBMITTED).glob(f"*/{unit}") if path.is_dir()])
-    say(f"{unit}   {handed_in - missing} of {handed_in} submissions have their verdict")
 
 
 def _nbgrader(root: Path, unit: str, everything: bool) -> None:

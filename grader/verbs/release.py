@@ -25,6 +25,7 @@ from grader.system.course import FOLDER, OWN_FOLDERS, Course, write_atomically
 from grader.system.tape import FORMAT, read_tape
 from grader.verbs.build import backup_of, printed_files
 from grader.verbs.grading import Sources
+from grader.verbs.new import word_on_templates
 from grader.verbs.session import PUBLISHED_SEED
 
 ENGINE_ROOT = Path(__file__).resolve().parents[2]
@@ -73,25 +74,30 @@ Say = Callable[[str], Any]
 Files = dict[str, bytes]
 
 
-def release(course: Course, out: Path, *, say: Say = print) -> int:
+def release(course: Course, out: Path, *, remove: bool = False, say: Say = print) -> int:
     """Write the student kit into ``out``, which is new, empty, or a kit that was released earlier; the exit code 0.
 
     In an earlier kit a file that somebody has edited is left alone, or, where the kit has something new in its place, kept
-    under a name that says when. `UsageError` where ``out`` is something else, and as `kit_files` does, before anything is
+    under a name that says when. An exercise that this clone does not have is taken out only with ``remove``: the kit may be
+    another clone's. `UsageError` without it, where ``out`` is something else, and as `kit_files` does, before anything is
     written; also where writing fails, and then the same command takes it up again.
     """
     if not course.solutions.is_dir():
         raise UsageError("Only a clone with solutions/ can release a student kit.", "A kit can be copied as it is.")
     out = out.resolve()
+    say(f"from the course at {course.root}")
     files = kit_files(course)
     try:
         earlier = _earlier(course, out)
+        _refuse_to_remove(course, out, [] if remove else _exercises_gone(earlier or {}, files))
         if earlier is None:
             _write_list(out, {})  # from now on an interrupted release can be taken up again
         for exercise in course.found():
             if not course.has_solution(exercise):
                 say(f"left out {exercise.name}: solutions/ has nothing of it")
         exercises = _solved(course)
+        for word in filter(None, (word_on_templates(course, exercise) for exercise in exercises)):
+            say(word)
         before = _carry_renumbered(out, exercises, earlier or {}, say)
         count = _write(out, files, before, say)
         _remove(out, [name for name in before if name not in files], before, say)
@@ -284,6 +290,24 @@ def _earlier(course: Course, out: Path) -> dict[str, str] | None:
     if out.is_dir() and any(path.name != ".git" for path in out.iterdir()):
         raise UsageError(f"{out} is neither empty nor an earlier student kit.", "Name a new or an empty folder.")
     return None
+
+
+def _exercises_gone(earlier: Mapping[str, str], files: Files) -> list[str]:
+    """The exercises of an earlier kit that the new one has not, whatever their numbers."""
+    before, after = (
+        {match[2] for name in names if name.startswith("exercises/") and (match := FOLDER.match(name.split("/")[1]))}
+        for names in (earlier, files)
+    )
+    return sorted(before - after)
+
+
+def _refuse_to_remove(course: Course, out: Path, names: list[str]) -> None:
+    if names:
+        them = "it" if len(names) == 1 else "them"
+        raise UsageError(
+            f"The kit in {out} holds {', '.join(names)}, and the course at {course.root} does not. Nothing was written.",
+            f"If another clone released it, go there. `grader release --remove {out}` takes {them} out of the kit.",
+        )
 
 
 def _read_list(path: Path) -> dict[str, str]:

@@ -639,7 +639,10 @@ def _named_in_path(course: Course, sources: Sources) -> Proof:
     proof = Proof("reading_path.md names the exercise", "reading_path.md")
     path = course.root / "reading_path.md"
     if not path.is_file() or f"`{sources.exercise.name}`" not in path.read_text(encoding="utf-8"):
-        proof.problems.append(f"`{sources.exercise.name}` is not on the reading path")
+        proof.problems.append(
+            f"reading_path.md has no line with `{sources.exercise.name}`, in backticks: write one where the exercise stands "
+            "on the path (the generated table does not count)"
+        )
     return proof
 
 

@@ -31,6 +31,7 @@ from grader.system.tape import read_header
 from grader.verbs import release as module
 from grader.verbs.build import build
 from grader.verbs.grading import Sources, record_tape
+from grader.verbs.new import new as begin
 from grader.verbs.release import release
 from tests.secrets_of_course import found_in, given_by, readings, secrets_of, significant, squeezed, wanted_of
 
@@ -171,7 +172,7 @@ def test_an_exercise_without_its_solution_is_left_out_with_a_word(clone, out):
 
     said = released(clone, out)
 
-    assert said[0] == "left out old: solutions/ has nothing of it"
+    assert said[1] == "left out old: solutions/ has nothing of it"
     assert [exercise.name for exercise in Course(out).found()] == ["counter"]
 
 
@@ -512,9 +513,9 @@ def test_a_second_release_writes_nothing_where_nothing_has_changed(clone, out):
     second = released(clone, out)
 
     count = len(before)
-    assert f"{count} of {count} files written" in first[0] and f" 0 of {count} files written" in second[0]
+    assert f"{count} of {count} files written" in first[1] and f" 0 of {count} files written" in second[1]
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(first) == len(second) == 2
+    assert len(first) == len(second) == 3
 
 
 def test_work_in_an_earlier_kit_stays_where_the_kit_has_nothing_new(clone, out):
@@ -526,7 +527,7 @@ def test_work_in_an_earlier_kit_stays_where_the_kit_has_nothing_new(clone, out):
     said = released(clone, out)
 
     assert work.read_text() == "mine = 1\n" and (out / "README.md").read_text() == "Our room is 101.\n"
-    assert [line.split(":")[0] for line in said[:2]] == ["kept exercises/ex01_counter/counter.py", "kept README.md"]
+    assert [line.split(":")[0] for line in said[1:3]] == ["kept exercises/ex01_counter/counter.py", "kept README.md"]
     assert said[-1].startswith("It holds somebody's work: exercises/ex01_counter/counter.py.")
     assert list(out.rglob("*.bak-*")) == []
 
@@ -543,7 +544,7 @@ def test_work_is_kept_beside_where_the_kit_has_something_new(clone, out):
     (backup,) = out.rglob("*.bak-*")
     assert backup.read_text() == "mine = 1\n" and backup.name.startswith("counter.py.bak-")
     assert work.read_text().startswith('"""Anew. ') and "Anew" in readme.read_text()
-    assert said[0] == (
+    assert said[1] == (
         f"kept the edited exercises/ex01_counter/counter.py as {backup.name}: the kit has something new in its place"
     )
     assert backup.name in said[-1] and "new folder" in said[-1]
@@ -577,6 +578,72 @@ def test_what_is_no_part_of_the_kit_any_more_goes_unless_it_was_edited(clone, ou
     assert (out / "runs/numbers.json").is_file()
     assert "removed lab/old.py: it is no part of the kit any more" in said
     assert "kept lab/edited.py: it was edited, and is no part of the kit any more" in said
+
+
+def another(clone, folder, number="02"):
+    """A clone with the toy exercise under another name, as somebody else's is."""
+    root = Path(shutil.copytree(clone.root, folder))
+    for parent in ("exercises", "tapes"):
+        shutil.rmtree(root / parent)
+    theirs = root / "solutions" / f"ex{number}_theirs"
+    os.rename(root / "solutions" / "ex01_counter", theirs)
+    task = theirs / "task.md"
+    task.write_text(task.read_text().replace("counter", "theirs"))
+    build(Course(root), say=say_nothing)
+    return Course(root)
+
+
+def test_the_clone_that_a_kit_is_made_from_is_named_first(clone, out):
+    assert released(clone, out)[0] == f"from the course at {clone.root}"
+    assert not any(str(clone.root).encode() in data for data in files_of(out).values())
+
+
+def test_the_exercises_of_another_clone_are_not_taken_out_of_a_kit_unasked(clone, out, tmp_path):
+    released(clone, out)
+    before = files_of(out)
+    theirs, said = another(clone, tmp_path / "another"), []
+
+    with pytest.raises(UsageError, match=r"holds counter, and the course at .*another does not\. Nothing was") as no:
+        release(theirs, out, say=said.append)
+    untouched = files_of(out)
+    release(theirs, out, remove=True, say=said.append)
+
+    assert untouched == before and f"grader release --remove {out}" in no.value.mend
+    assert said[0] == said[1] == f"from the course at {theirs.root}"
+    assert "removed exercises/ex01_counter/counter.py: it is no part of the kit any more" in said
+    assert [exercise.name for exercise in Course(out).found()] == ["theirs"]
+
+
+def test_a_clone_that_was_moved_or_renumbered_is_asked_nothing(clone, out, tmp_path):
+    released(clone, out)
+    os.rename(clone.root, tmp_path / "moved")
+    moved = Course(tmp_path / "moved")
+    os.rename(moved.solutions / "ex01_counter", moved.solutions / "ex04_counter")
+    build(moved, say=say_nothing)
+
+    released(moved, out)
+
+    assert [exercise.folder for exercise in Course(out).found()] == ["ex04_counter"]
+
+
+def test_remove_is_an_option_on_the_command_line(clone, out, tmp_path, monkeypatch):
+    released(clone, out)
+    monkeypatch.chdir(another(clone, tmp_path / "another").root)
+
+    codes = [commands.run(["release", *words, str(out)]) for words in ([], ["--remove"])]
+
+    assert codes == [2, 0]
+
+
+def test_an_exercise_that_was_only_begun_is_told_and_goes_along(clone, out):
+    begin(clone, "layer_norm")
+    build(clone, say=say_nothing)
+
+    said = released(clone, out)
+
+    told = [line for line in said if "still holds text of `grader new`" in line]
+    assert len(told) == 1 and told[0].startswith("layer_norm ") and "task.md, layer_norm.py" in told[0]
+    assert (out / "exercises/ex02_layer_norm/layer_norm.py").is_file()
 
 
 def test_a_list_that_names_files_elsewhere_removes_none_of_them(clone, out):
@@ -623,7 +690,7 @@ def test_a_release_that_was_interrupted_is_taken_up_again(clone, out, monkeypatc
     cut_short = files_of(out)
     said = released(clone, out)
 
-    assert len(cut_short) == 5 and len(said) == 2
+    assert len(cut_short) == 5 and len(said) == 3
     assert outside(files_of(out), clone) == [] and list(out.rglob("*.bak-*")) == []
 
 

@@ -633,6 +633,47 @@ def test_public_verdicts_and_broken_files_are_said():
     assert any("public checks alone" in line for line in said)
 
 
+def questions(tmp_path):
+    """An entry of which two files could be meant, as a class's table has it."""
+    from grader.system.inbox import look_through
+
+    (tmp_path / "ada").mkdir()
+    for name, more in (("counter.py", ""), ("counter (1).py", "\nx = 1\n")):
+        (tmp_path / "ada" / name).write_text(SOURCES.solution + more, encoding="utf-8")
+    [handed] = look_through(tmp_path, [COUNTER]).handed
+    assert handed.student == "ada" and len(handed.candidates) == 2
+    report = report_of(status="broken", score=0.0, max_score=9.0, message=handed.submission.problem)
+    return Entry("ada", handed.file, handed.note, handed.digest, report)
+
+
+@pytest.mark.parametrize("note", ["", "; not in the gradebook: it has no notebook"])
+def test_an_open_question_gets_no_mark_and_is_named(tmp_path, note):
+    asked = questions(tmp_path)
+    asked = replace(asked, note=asked.note + note)
+    known = {"ada": "s1"}
+
+    text, said = grade_tables.canvas([asked, entry("s2")], CANVAS, "12", known_as=known)
+    worksheet, words = grade_tables.moodle([asked], MOODLE, known_as={"ada": "u1"})
+
+    assert cells(text)[3][6] == "" and cells(text)[4][6] == "10.00" and worksheet == MOODLE
+    for line in (said, words):
+        assert any(part.startswith("Not filled in: ada (which of several files counts") for part in line)
+    taken = replace(asked, note="chosen with --take")  # a verdict of 0 is a mark
+    assert cells(grade_tables.canvas([taken], CANVAS, "12", known_as=known)[0])[3][6] == "0.00"
+
+
+def test_where_the_grader_failed_there_is_no_mark():
+    from grader.verbs.batch import failed
+
+    failure = entry("s1", 0.0, status="broken", message=failed("OSError: the disk is full"))
+    own = entry("s1", 0.0, status="broken", message="problem    The file is empty.")
+
+    text, said = grade_tables.canvas([failure], CANVAS, "12")
+
+    assert text == CANVAS and any("s1 (the grader failed over it" in line for line in said)
+    assert cells(grade_tables.canvas([own], CANVAS, "12")[0])[3][6] == "0.00"
+
+
 # The titles that Moodle's lang/en gives, and the rows of its grading table as a worksheet.
 MOODLE = (
     "Identifier,Full name,ID number,Email address,Status,Grade,Maximum grade,Grade can be changed,"
@@ -728,6 +769,108 @@ def test_what_a_spreadsheet_would_calculate_is_made_harmless(value):
 @pytest.mark.parametrize("value", ["", "-", "-5.00", "+3", "7 of 9", "a=b", "'=1"])
 def test_what_it_would_not_calculate_stays(value):
     assert not is_formula(value) and harmless(value) == value
+
+
+# ---------------------------------------------------------------- marks of nbgrader's gradebook
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A folder with a gradebook of nbgrader's in which people have marked by hand, given extra credit and come late."""
+    pytest.importorskip("nbgrader", reason="nbgrader is not installed: make setup EXTRAS=nbgrader")
+    from nbgrader import api
+
+    (tmp_path / "nbgrader_config.py").write_text(
+        "c = get_config()\nc.CourseDirectory.course_id = 'term'\nc.CourseDirectory.db_url = 'sqlite:///marks.db'\n"
+    )
+    with api.Gradebook(f"sqlite:///{tmp_path / 'marks.db'}", "term") as book:
+        book.add_assignment("counter")
+        book.add_notebook("counter", "counter")
+        for name, points, kind in (("a", 2.0, "code"), ("b", 3.0, "code"), ("essay", 4.0, "markdown")):
+            book.add_grade_cell(name, "counter", "counter", max_score=points, cell_type=kind)
+        book.add_task_cell("drawing", "counter", "counter", max_score=1.0, cell_type="markdown")
+        for student, given, penalty in (
+            ("s1", {"a": (2.0, None, None), "b": (1.0, 2.5, None), "essay": (None, 3.0, 0.5)}, None),
+            ("s2", {"a": (2.0, 1.25, None), "b": (3.0, None, None)}, 1.75),
+            ("u1", {"a": (2.0, 0.0, None), "b": (1.0, None, None)}, 4.0),
+            ("u2", {name: (None, most, 2.0) for name, most in (("a", 2.0), ("b", 3.0), ("essay", 4.0))}, None),
+        ):
+            book.add_student(student)
+            with book.db.no_autoflush:
+                submission = book.add_submission("counter", student)
+            submission.notebooks[0].late_submission_penalty = penalty
+            for grade in submission.notebooks[0].grades:
+                auto, manual, extra = given.get(grade.name, (None, None, None))
+                grade.auto_score, grade.manual_score, grade.extra_credit = auto, manual, extra
+                grade.needs_manual_grade = student == "s1" and grade.name == "drawing"
+        book.add_student("never")
+        book.db.commit()
+    return tmp_path
+
+
+def counted_by_nbgrader(course):
+    """The column `score` of what `nbgrader export` writes, by student, for those who have a submission."""
+    done = subprocess.run(
+        [sys.executable, "-m", "nbgrader", "export"], cwd=course, capture_output=True, text=True, check=True
+    )
+    assert "grades.csv" in done.stderr
+    rows = list(csv.DictReader((course / "grades.csv").read_text(encoding="utf-8").splitlines()))
+    return {row["student_id"]: float(row["score"]) for row in rows if row["student_id"] != "never"}, rows
+
+
+def test_marks_of_a_gradebook_are_those_that_nbgrader_counts(course):
+    entries, said = export.marks_in_course(course)
+
+    theirs, rows = counted_by_nbgrader(course)
+    assert {one.student: one.report.score for one in entries} == theirs == {"s1": 8.0, "s2": 2.5, "u1": 0.0, "u2": 15.0}
+    assert {float(row["max_score"]) for row in rows} == {10.0} == {one.report.max_score for one in entries}
+    assert "Less for being late: s2 4.25 → 2.5; u1 1 → 0." in said
+    assert any(line.endswith("their marks may change: s1.") for line in said)
+
+
+def test_canvas_and_moodle_are_filled_from_a_gradebook(course, command):
+    (course / "canvas.csv").write_text(CANVAS, newline="")
+    (course / "moodle.csv").write_text(MOODLE, newline="")
+
+    canvas = command("export", "canvas", str(course), str(course / "canvas.csv"), "12", "--unit", "counter")
+    moodle = command("export", "moodle", str(course), str(course / "moodle.csv"))
+
+    filled = cells((course / "canvas-filled.csv").read_bytes().decode())
+    worksheet = cells((course / "moodle-filled.csv").read_bytes().decode())
+    assert (filled[3][6], filled[4][6]) == ("16.00", "5.00") and "u1 (not found)" in canvas.out
+    assert [row[5] for row in worksheet[1:3]] == ["0.00", "10.00"]  # 15 of 10 points, of which Moodle takes 10
+    assert [row[10] for row in worksheet[1:3]] == ["", "Well done,\nGrace"]
+    assert "Moodle takes no more: u2" in " ".join(moodle.out.split())
+
+
+def test_more_than_the_maximum_is_a_mark_only_with_extra_credit():
+    above = [entry("s1", 12.0, 9.0)]
+
+    refused, _ = grade_tables.canvas(above, CANVAS, "12")
+    text, said = grade_tables.canvas(above, CANVAS, "12", extra_credit=True)
+
+    assert refused == CANVAS and cells(text)[3][6] == "26.67"
+    assert any("Above the maximum, with extra credit: s1." in line for line in said)
+
+
+def test_a_gradebook_that_is_not_clear_or_not_there_is_a_question(course):
+    from nbgrader import api
+
+    with pytest.raises(UsageError, match="no assignment 'contour'") as misspelt:
+        export.marks_in_course(course, "contour")
+    with api.Gradebook(f"sqlite:///{course / 'marks.db'}", "term") as book:
+        book.add_assignment("essay")
+    with pytest.raises(UsageError, match="--unit") as several:
+        export.marks_in_course(course)
+    with pytest.raises(UsageError, match="Nobody has marks for essay"):
+        export.marks_in_course(course, "essay")
+    (course / "nbgrader_config.py").write_text("c = get_config(\n")
+    with pytest.raises(UsageError, match="cannot be read"):
+        export.marks_in_course(course, "counter")
+    with pytest.raises(UsageError, match="no nbgrader course"):
+        export.marks_in_course(course / "nothing", "counter")
+
+    assert "counter" in misspelt.value.mend and "counter, essay" in several.value.mend
 
 
 # ---------------------------------------------------------------- JPlag

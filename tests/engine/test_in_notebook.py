@@ -50,12 +50,13 @@ def book(toy):
 
 @pytest.fixture
 def asked(toy, server):
-    """The text for cells, a step, an exercise."""
+    """The text for cells, a step, an exercise; ``asked.passed``: whether all passed, the last time."""
 
     def asked(cells, step="", exercise="counter", folder=toy):
         numbered = [[number, code_of(source)] for number, source in enumerate(cells, start=1)]
         request = {"folder": str(folder), "exercise": exercise, "step": step, "cells": numbered}
-        return in_notebook.verdict(request, server)
+        said, asked.passed = in_notebook.verdict(request, server)
+        return said
 
     return asked
 
@@ -298,6 +299,75 @@ def test_the_example_ends_without_an_error_whatever_is_missing(kernel):
     assert "ZeroDivisionError" in said[2]
 
 
+# ---------------------------------------------------------------- where nbgrader runs it
+
+VALIDATING = "# grader: demo\nimport os\nos.environ['NBGRADER_EXECUTION'] = 'validate'"
+RAISES = """\
+# grader: demo
+from grader.shell.in_notebook import check
+try:
+    check({words})
+except AssertionError as error:
+    print("raised", error)
+    print(*error._render_traceback_(), sep="|")
+"""
+
+
+@pytest.mark.parametrize("words", ["'counter', 'shares'", "'counter'", "'counter', 'share'", "'conter'"])
+def test_nbgraders_own_kernel_is_told_by_an_error_that_not_all_passes(kernel, book, words):
+    wrong = "def shares(counts):\n    return counts / counts.max()"
+    ask = RAISES.format(words=words)
+
+    shown, raised = kernel(*book, wrong, ask, VALIDATING, ask)[-3::2]
+
+    assert "raised" not in shown and shown.strip()
+    verdict, _, told = raised.partition("raised ")
+    assert verdict.splitlines()[1:] == shown.splitlines()[1:]  # the first line holds the time
+    assert "Not every public check of " in told and "top folder" in told
+    assert "|".join(verdict.splitlines()[1:]) in told
+
+
+def test_nbgraders_own_kernel_goes_on_after_what_is_right(kernel, book):
+    right = "def shares(counts):\n    return counts / max(counts.sum(), 1)"
+
+    said = kernel(*book, right, VALIDATING, call("shares"), call("counting"))
+
+    assert "✓ Counts" in said[-2] and "Not every" not in said[-2]
+    assert "Not every public check of counting passes" in said[-1]
+
+
+def test_what_is_broken_or_not_started_has_not_passed(asked, book, solution):
+    asked(solved(book, solution), "shares")
+    assert asked.passed
+    asked(solved(book, solution))
+    assert asked.passed
+    for cells, step in (
+        (book, "shares"),
+        ([*book, "def shares(counts:"], "shares"),
+        (book[:1], "shares"),
+        ([*book, "def shares(counts):\n    return counts / max(counts.sum(), 1)"], ""),
+    ):
+        asked(cells, step)
+        assert not asked.passed
+
+
+def test_a_persons_kernel_shows_the_verdict_and_raises_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(in_notebook, "_process", SimpleNamespace(ask=lambda request: ("said", False)))
+    monkeypatch.setenv(
+        "NBGRADER_EXECUTION", "validate"
+    )  # as after a validation in the same JupyterLab that ended in an error
+
+    monkeypatch.setattr(in_notebook, "_shell", lambda: a_shell("x = 1"))
+    in_notebook.check("attention", "softmax")
+    monkeypatch.setattr(in_notebook, "_shell", lambda: a_shell("x = 1", history=":memory:"))
+    with pytest.raises(AssertionError, match="public check of softmax"):
+        in_notebook.check("attention", "softmax")
+    monkeypatch.delenv("NBGRADER_EXECUTION")
+    in_notebook.check("attention", "softmax")
+
+    assert capsys.readouterr().out == "said\n" * 3
+
+
 # ---------------------------------------------------------------- beside it
 
 
@@ -310,8 +380,8 @@ def test_outside_of_a_notebook_it_says_where_to_go(capsys):
     )
 
 
-def a_shell(*sources, exceptions=None):
-    manager = SimpleNamespace(input_hist_raw=["", *sources])
+def a_shell(*sources, exceptions=None, history="history.sqlite"):
+    manager = SimpleNamespace(input_hist_raw=["", *sources], hist_file=history)
     if exceptions is not None:
         manager.exceptions = exceptions
     return SimpleNamespace(history_manager=manager, events=SimpleNamespace(register=lambda name, function: None))
@@ -366,7 +436,9 @@ def test_a_cell_that_was_deleted_before_the_call_does_not_count(monkeypatch, cap
     shell.get_parent = lambda: {"metadata": {"deletedCells": ["a"]}}
     monkeypatch.setattr(in_notebook, "_shell", lambda: shell)
     monkeypatch.setattr(in_notebook, "_memory", in_notebook._Memory())
-    monkeypatch.setattr(in_notebook, "_process", SimpleNamespace(ask=lambda request: asked.append(request) or "said"))
+    monkeypatch.setattr(
+        in_notebook, "_process", SimpleNamespace(ask=lambda request: asked.append(request) or ("said", True))
+    )
     in_notebook._memory._seen = {1: ("a", False), 2: ("b", False)}
 
     in_notebook.check("attention", "softmax")

@@ -64,3 +64,51 @@ def test_a_configuration_that_is_broken_is_told_with_its_error(toy, line, reason
     text = said(toy, code=2)
 
     assert "nbgrader_config.py cannot be read by nbgrader, which goes on without it" in text and reason in text
+
+
+def with_lines(toy, *lines):
+    with (toy.root / "nbgrader_config.py").open("a") as config:
+        config.write("".join(f"{line}\n" for line in lines))
+
+
+def test_a_class_that_there_is_not_is_named_with_the_one_that_is_meant(toy, tmp_path):
+    with_lines(toy, f"c.Exhange.root = {str(tmp_path)!r}", "c.Zebra.stripes = 3")
+
+    text = said(toy)
+
+    assert "c.Exhange in nbgrader_config.py has no effect: no class that nbgrader uses has this name" in text
+    assert "Did you mean c.Exchange?" in text
+    assert "c.Zebra in nbgrader_config.py has no effect" in text
+
+
+def test_a_setting_that_there_is_not_is_named_with_the_one_that_is_meant(toy):
+    with_lines(toy, "c.GradeWithChecks.hiden_feedback = 'nothing'", "c.Exchange.roots = '/srv'")
+
+    text = said(toy)
+
+    assert "GradeWithChecks has no such setting" in text and "c.GradeWithChecks.hidden_feedback?" in text
+    assert "c.Exchange.roots in nbgrader_config.py:" in text and "Did you mean c.Exchange.root?" in text
+
+
+def test_of_names_that_nbgrader_jupyter_and_plug_ins_know_nothing_is_said(toy):
+    (toy.root / "ours.py").write_text("from nbgrader.plugins import LateSubmissionPlugin\n")
+    with_lines(
+        toy,
+        "c.Exchange.cache = '/tmp/cache'",  # a setting of the exchange's parts
+        "c.Exchange.path_includes_course = True",
+        "c.ExchangeFactory.submit = 'nbgrader.exchange.default.ExchangeSubmit'",
+        "c.CourseDirectory.ignore.append('*.bin')",
+        "c.LateSubmissionPlugin.penalty_method = 'zero'",
+        "c.AssignLatePenalties.plugin_class = 'ours.AThirdADay'",
+        "c.AThirdADay.share = 3",
+        "c.FileNameCollectorPlugin.named_regexp = '.*'",
+        "c.ServerApp.port = 9999",
+        "c.HTMLExporter.template_name = 'lab'",
+        "c.AutogradeApp.force = True",  # of an older nbgrader, which it moves itself
+        "c.Application.log_level = 30",
+        "c.NbGrader.logfile = ''",
+    )
+
+    text = said(toy)
+
+    assert "has no effect" not in text and "no such setting" not in text and "Grading works here" in text

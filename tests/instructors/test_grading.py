@@ -241,6 +241,28 @@ def test_late_work_is_penalised_nbgraders_own_way(handed, filled, solution, monk
         assert book.find_submission_notebook("counter", "counter", "ada").late_submission_penalty == penalty
 
 
+@pytest.mark.parametrize(("lines", "penalty"), [("", None), ('c.LateSubmissionPlugin.penalty_method = "zero"\n', 9.0)])
+def test_a_batch_takes_off_what_nbgrader_takes_off_for_late_work(handed, filled, solution, lines, penalty):
+    from nbgrader.api import Gradebook as Book
+
+    config = handed.root / "nbgrader_config.py"
+    config.write_text(config.read_text(encoding="utf-8") + lines, encoding="utf-8")
+    handed.hand_in("ada", filled(solution), timestamp="2026-10-02 12:00:00.000000 UTC")
+    with Book(handed.url, "transformers") as book:
+        book.update_or_create_assignment("counter", duedate="2026-10-01 11:00:00.000000 UTC")
+
+    assert handed.nbgrader("autograde", "counter").returncode == 0
+    with Book(handed.url, "transformers") as book:
+        before = book.find_submission_notebook("counter", "counter", "ada").late_submission_penalty
+    done = handed.grader("batch", str(handed.root), "counter", "--gradebook", handed.url, "--workers", "1")
+
+    assert done.returncode == 0, done.stderr
+    with Book(handed.url, "transformers") as book:
+        after = book.find_submission_notebook("counter", "counter", "ada").late_submission_penalty
+    assert before == after == penalty
+
+
+
 # ---------------------------------------------------------------- kills, and grading again
 
 KILLER = """
@@ -315,6 +337,79 @@ def test_a_submission_without_a_notebook_is_named(handed):
     assert done.returncode == 1
     assert "dora: no notebook was handed in" in done.stdout
     assert autos(handed, "ada") == FULL
+
+
+def test_a_submission_without_a_notebook_is_settled_once_the_gradebook_holds_marks_for_it(handed):
+    folder = handed.root / "submitted" / "dora" / "counter"
+    folder.mkdir(parents=True)
+    (folder / "counter.py").write_text("def shares")
+    assert handed.grader("regrade", str(handed.root)).returncode == 1
+    with Gradebook(handed.url, "transformers") as book:  # as `grader batch --gradebook` does
+        book.enter("dora", "counter", "counter", dict.fromkeys(FULL, 0.5))
+
+    listed = handed.grader("regrade", str(handed.root), "--list")
+    done = handed.grader("regrade", str(handed.root))
+
+    assert listed.returncode == done.returncode == 0
+    points = 0.5 * len(FULL)
+    assert f"dora: no notebook was handed in, so nbgrader passes it over; the gradebook holds {points:g} points" in done.stdout
+    assert "3 of 3 submissions have their verdict" in listed.stdout
+
+
+def test_a_mark_that_a_kill_left_in_the_gradebook_is_listed_when_it_moves(handed):
+    assert handed.nbgrader("autograde", "counter").returncode == 0
+    whole = handed.totals()["bob"]
+    with Gradebook(handed.url, "transformers") as book:
+        book.enter("bob", "counter", "counter", dict.fromkeys(FULL, 0.0) | {HIDDEN: 0.25})
+    shutil.rmtree(handed.root / "autograded" / "bob")
+
+    done = handed.grader("regrade", str(handed.root))
+
+    assert done.returncode == 0 and handed.totals()["bob"] == whole > 0.25
+    assert f"bob: {whole:g} points, before 0.25 in the gradebook: not graded yet." in done.stdout
+    assert "ada:" not in done.stdout
+
+
+def test_marks_that_moved_against_each_other_in_the_gradebook_are_listed_by_their_cells():
+    from grader.system.gradebook import Score
+    from grader.verbs.regrade import _moved_in_gradebook as moved
+
+    scores = [{name: Score(mark, None, None, False, 3.0) for name, mark in one.items()} for one in (
+        {"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 1.0}, {"a": 1.0, "b": None})]  # fmt: skip
+
+    assert moved(scores[0], scores[1], "") == "3 points, before 3 in the gradebook (a, b)."
+    assert moved(scores[0], scores[0], "killed") == moved({}, scores[0], "killed") == ""
+    assert moved(scores[2], scores[0], "killed") == "3 points, before 1 in the gradebook: killed."
+
+
+def test_without_its_gradebook_nobody_has_a_verdict_and_it_can_be_made_again(handed):
+    assert handed.nbgrader("autograde", "counter").returncode == 0
+    totals = handed.totals()
+    (handed.root / "gradebook.db").unlink()
+
+    refused = [handed.grader("regrade", str(handed.root), *words) for words in ((), ("--list",))]
+    there = (handed.root / "gradebook.db").exists()
+    assert handed.nbgrader("generate_assignment", "counter", "--force").returncode == 0
+    listed = handed.grader("regrade", str(handed.root), "--list")
+    done = handed.grader("regrade", str(handed.root))
+
+    assert [one.returncode for one in refused] == [2, 2] and not there
+    for one in refused:
+        said = " ".join(one.stderr.split())
+        assert "There is no gradebook at" in said and "nbgrader generate_assignment UNIT --force" in said
+        assert "have their verdict" not in one.stdout
+    assert listed.returncode == 1 and "ada: the gradebook has no marks of it" in listed.stdout
+    assert "0 of 2 submissions have their verdict" in listed.stdout
+    assert done.returncode == 0 and handed.totals() == totals
+
+
+def test_a_gradebooks_address_is_meant_in_the_courses_folder(handed):
+    with (handed.root / "nbgrader_config.py").open("a") as config:
+        config.write("c.CourseDirectory.db_url = 'sqlite:///gradebook.db'\n")
+
+    done = handed.grader("regrade", str(handed.root), "--list")
+
+    assert done.returncode == 1 and "0 of 2 submissions have their verdict" in done.stdout
 
 
 def test_an_assignment_of_another_name_with_two_exercises_is_graded_as_well(toy, filled, solution):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from grader.model.errors import UsageError
 from grader.system.course import Course
+from grader.verbs import nbcourse
 from grader.verbs.nbcourse import BEGIN, CONFIG, END, HEADER, MANIFEST, make_course
+from grader.verbs.new import new
 from tests.instructors.conftest import TOY, Taught, in_process
 
 NOTEBOOK = "source/counter/counter.ipynb"
@@ -283,6 +286,64 @@ def test_the_clone_itself_is_no_place_for_a_course(clone):
             make_course(clone, place, say=lambda text: None)
 
 
+def test_a_student_kit_is_no_place_for_a_course(clone, tmp_path):
+    kit = tmp_path / "kit"
+    (kit / "below").mkdir(parents=True)
+    (kit / ".kit.json").write_text("{}", encoding="utf-8")
+    before = content(kit)
+
+    for place, says in ((kit, "is a student kit"), (kit / "below" / "course", "lies in a student kit")):
+        with pytest.raises(UsageError, match=says):
+            make_course(clone, place, say=lambda text: None)
+
+    assert content(kit) == before and not (kit / "below" / "course").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_folder_that_everybody_can_read_is_told_with_the_command_that_mends_it(made, out, monkeypatch):
+    out.mkdir()
+    closed = out.parent / "closed"
+    closed.mkdir(mode=0o700)
+    words = {}
+    for above, folders in (("open", ()), ("closed", (closed,))):
+        monkeypatch.setattr(nbcourse, "_above", lambda place, folders=folders: folders)
+        for mode in (0o755, 0o701, 0o750, 0o700):
+            out.chmod(mode)
+            words[above, mode] = [line for line in made("counter") if "can be read by everybody" in line]
+
+    assert {key for key, lines in words.items() if lines} == {("open", 0o755), ("open", 0o701)}
+    assert words["open", 0o755][0].endswith(f"chmod go-rwx {out}")
+
+
+def test_the_folders_above_are_looked_at(tmp_path):
+    assert nbcourse._above(tmp_path) == tuple(tmp_path.parents)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git here")
+def test_a_course_that_git_would_take_along_is_told(made, tmp_path):
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "--quiet", str(repository)], check=True)
+
+    beside, inside, itself = (made("counter", out=place) for place in (tmp_path / "b", repository / "c", repository))
+    (repository / ".gitignore").write_text("/c/\n", encoding="utf-8")
+    ignored = made("counter", out=repository / "c")
+
+    told = ["git repository that does not ignore it" in " ".join(said) for said in (beside, inside, itself, ignored)]
+    assert told == [False, True, True, False]
+
+
+def test_an_exercise_that_was_only_begun_is_told(clone, tmp_path):
+    later = tmp_path / "later"
+    shutil.copytree(clone.root, later)
+    new(Course(later), "layer_norm")
+    said = []
+
+    make_course(Course(later), tmp_path / "course", say=said.append)
+
+    told = [line for line in said if "still holds text of `grader new`" in line]
+    assert len(told) == 1 and told[0].startswith("layer_norm ")
+
+
 def test_a_recording_that_takes_its_time_is_announced_once(made, clone, out):
     shutil.rmtree(clone.cache, ignore_errors=True)
 
@@ -333,6 +394,29 @@ def test_a_configuration_that_is_no_utf8_is_refused_and_left_alone(made, foreign
         made("counter")
 
     assert foreign.read_bytes() == data and backups(foreign.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("c.Exchange.root = 'never closed", "line 2: "), ("c.x = (", "line 2: "), ("x = '\0'", "null bytes")],
+)
+def test_a_configuration_that_is_no_python_is_refused_before_anything_is_written(made, foreign, line, says):
+    foreign.write_text(f"c = get_config()\n{line}\n", encoding="utf-8")
+    before = content(foreign.parent)
+
+    with pytest.raises(UsageError, match=says) as refusal:
+        made("counter")
+
+    assert content(foreign.parent) == before and foreign.name in refusal.value.message
+    assert "nothing was written" in refusal.value.mend
+
+
+def test_a_configuration_that_only_nbgrader_can_run_is_no_reason_to_refuse(made, foreign):
+    foreign.write_text("c = get_config()\nc.A.b = r'\\d' + '\\d'\nimport something_of_theirs\n", encoding="utf-8")
+
+    made("counter")
+
+    assert BEGIN in foreign.read_text(encoding="utf-8")
 
 
 def test_an_address_or_an_id_for_a_course_that_has_a_configuration_is_not_passed_over_in_silence(made, foreign):

@@ -141,6 +141,32 @@ def test_grader_check_gives_the_exit_code_that_validation_does_not(toy_taught, n
     assert done.returncode == code, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module")
+def elsewhere(toy_taught, notebooks, tmp_path_factory):
+    """What nbgrader says without this course's configuration, of a notebook with a kernel that there is."""
+
+    def elsewhere(name):
+        book = copy.deepcopy(notebooks[name])
+        book["metadata"]["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        folder = toy_taught.kit / "fetched" / name
+        folder.mkdir(parents=True)
+        (folder / "counter.ipynb").write_text(json.dumps(book), encoding="utf-8")
+        done = toy_taught.nbgrader("validate", "counter.ipynb", cwd=folder)
+        return Validated(done.returncode, done.stdout, done.stderr)
+
+    return elsewhere
+
+
+def test_outside_of_the_top_folder_what_is_wrong_fails_all_the_same_and_says_why(elsewhere):
+    right, wrong, stub = map(elsewhere, ("right", "wrong", "stub"))
+
+    assert right.failed == [] and wrong.failed == ["shares"] and stub.failed == ["shares", "counting", "merging"]
+    assert "expected" in wrong.out and "Traceback" not in wrong.out
+    assert "Not every public check of shares passes." in wrong.words and "top folder" in wrong.words
+    for said in (right, wrong, stub):  # hidden cells fail closed where nobody runs them
+        assert said.out.count("Partial credit") == 3
+
+
 GUARD = """
 import traitlets
 from nbgrader.validator import Validator
