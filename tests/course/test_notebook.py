@@ -185,9 +185,7 @@ def test_nbgrader_leaves_the_same_cells(exercise, sources, printed):
     nbformat = pytest.importorskip("nbformat")
     preprocessors = pytest.importorskip("nbgrader.preprocessors")
     marked = made_from(exercise, sources, with_markers(sources.solution, exercise.blanked))
-    clear = preprocessors.ClearSolutions(
-        code_stub={"python": f"{STUB_COMMENT}\n{STUB_RAISE}"}, enforce_metadata=False
-    )
+    clear = preprocessors.ClearSolutions(code_stub={"python": f"{STUB_COMMENT}\n{STUB_RAISE}"}, enforce_metadata=False)
 
     left, _ = clear.preprocess(nbformat.reads(dump(marked), as_version=4), {})
 

@@ -148,13 +148,13 @@ def test_two_writers_do_not_undo_each_other(notes, exercise, tmp_path):
     "damage",
     [
         b"",
-        b"{\"schema\": 1, \"exer",
+        b'{"schema": 1, "exer',
         b"\xff\xfe rubbish",
         b"[]",
-        b"{\"schema\": 2, \"exercises\": {}, \"notices\": []}",
-        b"{\"schema\": 1, \"exercises\": {\"attention\": 7}, \"notices\": []}",
-        b"{\"schema\": 1, \"exercises\": {\"attention\": {\"best\": \"all\"}}, \"notices\": []}",
-        b"{\"schema\": 1, \"exercises\": {\"attention\": {\"hints\": {\"softmax\": 3}}}, \"notices\": []}",
+        b'{"schema": 2, "exercises": {}, "notices": []}',
+        b'{"schema": 1, "exercises": {"attention": 7}, "notices": []}',
+        b'{"schema": 1, "exercises": {"attention": {"best": "all"}}, "notices": []}',
+        b'{"schema": 1, "exercises": {"attention": {"hints": {"softmax": 3}}}, "notices": []}',
     ],
 )
 def test_a_damaged_file_is_kept_aside_with_a_word(notes, exercise, damage):

@@ -262,7 +262,6 @@ def test_a_batch_takes_off_what_nbgrader_takes_off_for_late_work(handed, filled,
     assert before == after == penalty
 
 
-
 # ---------------------------------------------------------------- kills, and grading again
 
 KILLER = """
@@ -352,7 +351,10 @@ def test_a_submission_without_a_notebook_is_settled_once_the_gradebook_holds_mar
 
     assert listed.returncode == done.returncode == 0
     points = 0.5 * len(FULL)
-    assert f"dora: no notebook was handed in, so nbgrader passes it over; the gradebook holds {points:g} points" in done.stdout
+    assert (
+        f"dora: no notebook was handed in, so nbgrader passes it over; the gradebook holds {points:g} points"
+        in done.stdout
+    )
     assert "3 of 3 submissions have their verdict" in listed.stdout
 
 

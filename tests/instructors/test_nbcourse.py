@@ -164,7 +164,10 @@ def test_an_edited_notebook_is_kept_beside_with_a_word(made, out):
     kept = list((out / "backups" / NOTEBOOK).parent.glob("counter.ipynb.bak-*"))
     assert len(kept) == 1 and kept[0].read_bytes() == edited
     assert b"My own words" not in (out / NOTEBOOK).read_bytes()
-    assert f"kept your {NOTEBOOK} as backups/{Path(NOTEBOOK).parent}/{kept[0].name}" in said and f"wrote {NOTEBOOK}" in said
+    assert (
+        f"kept your {NOTEBOOK} as backups/{Path(NOTEBOOK).parent}/{kept[0].name}" in said
+        and f"wrote {NOTEBOOK}" in said
+    )
 
 
 def test_a_notebook_that_was_written_from_here_and_not_edited_is_renewed_without_a_backup(clone, made, out, tmp_path):
@@ -381,7 +384,9 @@ def test_a_configuration_with_other_line_ends_is_kept_byte_by_byte(made, out, fo
     once = foreign.read_bytes()
     made("counter")
 
-    assert [path.read_bytes() for path in (out / "backups").glob(f"{CONFIG}.bak-*")] == [FOREIGN.replace("\n", "\r\n").encode()]
+    assert [path.read_bytes() for path in (out / "backups").glob(f"{CONFIG}.bak-*")] == [
+        FOREIGN.replace("\n", "\r\n").encode()
+    ]
     assert foreign.read_bytes() == once
     assert loaded(out).Exchange.root == "/srv/exchange"
 
