@@ -114,7 +114,6 @@ def _run_job(control: Any, data_fd: int, limits: dict[str, Any], config: dict[st
     import signal
 
     output_bytes = limits.pop("output_bytes")
-    sandbox.fresh_scratch(config["scratch"])
     child = os.fork()
     if child == 0:
         try:
@@ -140,6 +139,8 @@ def _run_job(control: Any, data_fd: int, limits: dict[str, Any], config: dict[st
     _kill_what_is_left()
     end = {"status": status, "cpu": usage.ru_utime + usage.ru_stime, "max_rss_kb": usage.ru_maxrss}
     control.send(b"E" + json.dumps(end).encode())
+    # The kernel takes a while over that; the next job, whose folder it is, seldom comes at once.
+    sandbox.fresh_scratch(config["scratch"])
 
 
 def _kill_what_is_left() -> None:
