@@ -407,6 +407,17 @@ def test_a_file_that_cannot_be_graded_gets_its_problem_for_a_hint(toy, command, 
     assert "counter.py, line 1" in said.out
 
 
+def test_an_empty_file_of_ones_own_can_be_had_as_it_was_and_somebody_elses_is_only_empty(toy, command, module, tmp_path):
+    module.write_text("", encoding="utf-8")
+    other = tmp_path / "other.py"
+    other.write_text("", encoding="utf-8")
+
+    own, handed_in = command("check", "counter"), command("check", "counter", "--submission", str(other))
+
+    assert "The file is empty. `grader reset` writes the stub again." in own.out
+    assert "The file is empty." in handed_in.out and "grader reset" not in handed_in.out
+
+
 def test_reset_keeps_the_work_beside_and_never_loses_a_backup(toy, command, module):
     stub = module.read_bytes()
     module.write_text("first = 1\n", encoding="utf-8")
