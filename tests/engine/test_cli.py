@@ -407,7 +407,9 @@ def test_a_file_that_cannot_be_graded_gets_its_problem_for_a_hint(toy, command, 
     assert "counter.py, line 1" in said.out
 
 
-def test_an_empty_file_of_ones_own_can_be_had_as_it_was_and_somebody_elses_is_only_empty(toy, command, module, tmp_path):
+def test_an_empty_file_of_ones_own_can_be_had_as_it_was_and_somebody_elses_is_only_empty(
+    toy, command, module, tmp_path
+):
     module.write_text("", encoding="utf-8")
     other = tmp_path / "other.py"
     other.write_text("", encoding="utf-8")
