@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader, a pager say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1
+    gc.freeze()  # at its end Python looks for garbage once more, which takes longer than many a command
     sys.exit(code)
 
 

@@ -164,7 +164,9 @@ def batch(
 
 def _late(folder: Path) -> Late | None:
     """What the plug-in of an nbgrader course takes off for being late, loaded when somebody is; None where there is no course."""
-    if not (folder / "nbgrader_config.py").is_file():
+    from grader.verbs.nbcourse import CONFIG
+
+    if not (folder / CONFIG).is_file():
         return None
 
     def late(student: str, score: float, seconds: float) -> float | None:

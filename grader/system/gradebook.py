@@ -12,21 +12,22 @@ import functools
 import math
 import numbers
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from grader.logic.marks import refusal
 from grader.model.errors import CannotMark, EnvironmentProblem, UsageError
 from grader.model.types import KnownCell
+from grader.system.database import Connection, Database, as_text, span_of, time_of
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
-    from sqlalchemy import URL, Connection, Engine, Insert, MetaData, Row, Select, Table, Update
+    from sqlalchemy import Connection as EngineConnection
+    from sqlalchemy import MetaData, Row, Select, Table
 
 # The points that a late submission loses, or None: of the student's id, the notebook's score and the seconds.
 Late = Callable[[str, float, float], "float | None"]
@@ -34,8 +35,6 @@ Late = Callable[[str, float, float], "float | None"]
 REVISION = "e43177bfe90b"  # the newest schema of nbgrader RELEASE
 RELEASE = "0.9"
 LONGEST_ID = 128  # PostgreSQL refuses longer ones, SQLite does not
-WAIT_SECONDS = 60  # for another process that is writing
-CONNECT_SECONDS = 10
 LOCK = int.from_bytes(b"nbgrader", "big")  # by which processes mean the same lock of PostgreSQL's
 GRADE, SOLUTION, TASK = "GradeCell", "SolutionCell", "TaskCell"
 
@@ -56,7 +55,42 @@ TABLES = {
     "needs_manual_grade:flag",
     "comment": "id:text notebook_id:text cell_id:text auto_comment:text manual_comment:text",
 }
-RELEASED = ("assignment", "notebook", "base_cell", "grade_cells", "task_cells")
+CELLS_OF_A_UNIT = """
+SELECT unit.id, unit.duedate, book.id, book.name, cell.id, cell.name, cell.type, COALESCE(graded.max_score, task.max_score)
+FROM assignment AS unit
+LEFT JOIN notebook AS book ON book.assignment_id = unit.id
+LEFT JOIN base_cell AS cell ON cell.notebook_id = book.id
+LEFT JOIN grade_cells AS graded ON graded.id = cell.id
+LEFT JOIN task_cells AS task ON task.id = cell.id
+WHERE unit.name = :unit
+ORDER BY book.name, cell.name, cell.type
+"""
+SUBMISSION = """
+SELECT id, timestamp, extension FROM submitted_assignment WHERE assignment_id = :unit AND student_id = :student
+"""
+SUBMITTED = "SELECT notebook_id, id FROM submitted_notebook WHERE assignment_id = :submission"
+SCORE = """
+SELECT COALESCE(SUM(CASE
+    WHEN manual_score IS NOT NULL THEN manual_score + COALESCE(extra_credit, 0.0)
+    WHEN auto_score IS NOT NULL THEN auto_score + COALESCE(extra_credit, 0.0)
+    ELSE 0.0
+END), 0.0)
+FROM grade WHERE notebook_id = :submitted
+"""
+SCORES = """
+SELECT handed_in.student_id, grade.cell_id, auto_score, manual_score, extra_credit, needs_manual_grade
+FROM submitted_assignment AS handed_in
+JOIN submitted_notebook AS submitted ON submitted.assignment_id = handed_in.id
+JOIN grade ON grade.notebook_id = submitted.id
+WHERE handed_in.assignment_id = :unit
+"""
+LATE = """
+SELECT handed_in.student_id, handed_in.timestamp, handed_in.extension, COALESCE(SUM(late_submission_penalty), 0.0)
+FROM submitted_assignment AS handed_in
+LEFT JOIN submitted_notebook AS submitted ON submitted.assignment_id = handed_in.id
+WHERE handed_in.assignment_id = :unit
+GROUP BY handed_in.id, handed_in.student_id, handed_in.timestamp, handed_in.extension
+"""
 
 
 class MarkRefused(CannotMark):
@@ -159,11 +193,10 @@ class Gradebook:
             )
         _check_id("The course's id", course_id)
         self.course_id = course_id
-        self._url = _parsed(url)
-        self.address = _shown(self._url)  # for messages: without password
-        self._engine = _engine(self._url)
-        self._is_sqlite = self._engine.dialect.name == "sqlite"
-        self._file = _file_of(self._url) if self._is_sqlite else None
+        _demand("sqlalchemy", "nbgrader")
+        self._database = Database(url)
+        self.address = self._database.address  # for messages: without password
+        self._file = self._database.file
         self._seen = False
         self._has_course = False
 
@@ -175,7 +208,7 @@ class Gradebook:
 
     def close(self) -> None:
         """Let the connection go. A later call makes a new one."""
-        self._engine.dispose()
+        self._database.close()
 
     # ------------------------------------------------------------ the schema
 
@@ -186,25 +219,38 @@ class Gradebook:
         schema is changed, a SQLite file is copied to one beside it. `EnvironmentProblem` where the database belongs to
         something else or to a newer nbgrader, and where nbgrader's own steps from the older schema fail.
         """
-        from sqlalchemy import inspect
-
         if self._file and not self._file.parent.is_dir():
             raise EnvironmentProblem(
                 f"There is no folder {self._file.parent}.", "Make it, or mend the gradebook's address."
             )
+        done = "" if self._is_in_place() else self._make()
         self._seen = True
         with self._transaction("write") as connection:
-            if not self._is_sqlite:
+            connection.insert("course", [{"id": self.course_id}])
+        self._has_course = True
+        return done
+
+    def _is_in_place(self) -> bool:
+        """Whether all of the newest schema is there."""
+        if self._file and not self._file.is_file():
+            return False
+        with self._database.transaction("read") as connection:
+            if not self._database.tables(connection) >= {"alembic_version", *TABLES}:
+                return False
+            stamps = connection.rows("SELECT version_num FROM alembic_version")
+        return stamps == [(REVISION,)] and _installed().startswith(f"{RELEASE}.")
+
+    def _make(self) -> str:
+        from sqlalchemy import inspect
+
+        with self._database.engine_transaction("write") as connection:
+            if not self._database.is_sqlite:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
             tables = set(inspect(connection).get_table_names())
             stamp = None
             if "alembic_version" in tables:
                 stamp = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            in_place = stamp == REVISION and tables >= TABLES.keys() and _installed().startswith(f"{RELEASE}.")
-            done = "" if in_place else self._bring_up_to_date(connection, tables, stamp)
-            self._insert(connection, "course", [{"id": self.course_id}])
-        self._has_course = True
-        return done
+            return self._bring_up_to_date(connection, tables, stamp)
 
     def is_prepared(self) -> bool:
         """Whether there is a gradebook; `EnvironmentProblem` where that cannot be found out."""
@@ -214,7 +260,7 @@ class Gradebook:
         except _Unprepared:
             return False
 
-    def _bring_up_to_date(self, connection: Connection, tables: Collection[str], stamp: str | None) -> str:
+    def _bring_up_to_date(self, connection: EngineConnection, tables: Collection[str], stamp: str | None) -> str:
         metadata, script = _nbgraders_schema()
         head = script.get_current_head()
         if stamp is not None and stamp not in {step.revision for step in script.walk_revisions()}:
@@ -232,7 +278,7 @@ class Gradebook:
             connection.exec_driver_sql(f"INSERT INTO alembic_version (version_num) VALUES ('{head}')")
         return "" if stamp else f"The gradebook {self.address} was {'completed' if was_there else 'made'}."
 
-    def _upgrade(self, connection: Connection, metadata: MetaData, script: ScriptDirectory) -> str:
+    def _upgrade(self, connection: EngineConnection, metadata: MetaData, script: ScriptDirectory) -> str:
         from alembic.config import Config
         from alembic.runtime.environment import EnvironmentContext
 
@@ -249,7 +295,7 @@ class Gradebook:
             if backup:
                 backup.unlink()
             raise EnvironmentProblem(
-                f"nbgrader's own steps from an older schema fail for {self.address}: {self._reason(error)}. "
+                f"nbgrader's own steps from an older schema fail for {self.address}: {self._database.reason(error)}. "
                 "Nothing was changed.",
                 "Use a new gradebook, or ask for help where nbgrader is developed: its command is `nbgrader db upgrade`.",
             ) from None
@@ -275,17 +321,15 @@ class Gradebook:
         SQLite keeps that order. On PostgreSQL a cell that a later release changed may come after those it left alone.
         Points are those of grade cells and of tasks.
         """
-        from sqlalchemy import select, text
-
-        source = _tables()["source_cell"]
-        order = text("source_cell.rowid" if self._is_sqlite else "source_cell.ctid")
+        order = "rowid" if self._database.is_sqlite else "ctid"
+        asked = f"SELECT name, cell_type, source, checksum, locked FROM source_cell WHERE notebook_id = :book ORDER BY {order}"
         with self._transaction("read") as connection:
             found = self._unit(connection, unit).notebook(notebook)
-            rows = connection.execute(select(source).where(source.c.notebook_id == found.id).order_by(order)).all()
+            rows = connection.rows(asked, book=found.id)
         kinds: dict[str, dict[str, float | None]] = {}
         for cell in found.cells:
             kinds.setdefault(cell.name, {})[cell.type] = cell.max_score
-        return [_known_cell(row, kinds.get(row.name, {})) for row in rows]
+        return [_known_cell(row, kinds.get(row[0], {})) for row in rows]
 
     # ------------------------------------------------------------ one submission
 
@@ -338,106 +382,82 @@ class Gradebook:
     ) -> _Submitted:
         """The rows of a submission: those that are missing are made, and other processes wait until this one is done."""
         _check_id("The student's id", student)
-        key = {"assignment_id": unit.id, "student_id": student}
         if not self._has_course:
-            self._insert(connection, "course", [{"id": self.course_id}])
-        self._insert(connection, "student", [{"id": student}])
-        self._insert(connection, "submitted_assignment", [key | {"id": _new_id()}])
-        row = connection.execute(_asking_for_a_submission(), {"unit": unit.id, "student": student}).one()
-        stamp = row.timestamp
+            connection.insert("course", [{"id": self.course_id}])
+        connection.insert("student", [{"id": student}])
+        connection.insert("submitted_assignment", [{"id": _new_id(), "assignment_id": unit.id, "student_id": student}])
+        locking = "" if self._database.is_sqlite else "FOR UPDATE"  # others wait until this transaction ends
+        [(submission, stamp, extension)] = connection.rows(f"{SUBMISSION}{locking}", unit=unit.id, student=student)
+        stamp = time_of(stamp)
         if timestamp is not None:
             stamp = _utc(timestamp)
-            connection.execute(_setting("submitted_assignment", "timestamp"), {"row": row.id, "value": stamp})
-        books = self._complete(connection, row.id, unit)
-        return _Submitted(books[notebook.id], _seconds_late(stamp, unit.duedate, row.extension))
+            connection.change(
+                "UPDATE submitted_assignment SET timestamp = :value WHERE id = :row",
+                row=submission,
+                value=as_text(stamp),
+            )
+        books = self._complete(connection, submission, unit)
+        return _Submitted(books[notebook.id], _seconds_late(stamp, unit.duedate, span_of(extension)))
 
     def _complete(self, connection: Connection, submission: str, unit: _Unit) -> dict[str, str]:
         """Add the rows that nbgrader would make for a submission; its notebooks, by the id of the released one."""
-        from sqlalchemy import select
-
-        tables = _tables()
-        asked = _asking_for_notebooks(), {"submission": submission}
-        books = dict(tuple(row) for row in connection.execute(*asked))
+        books = dict(connection.rows(SUBMITTED, submission=submission))
         are_new = not books
         start = {"assignment_id": submission, "flagged": False}
         new = [start | {"notebook_id": book.id} for book in unit.notebooks if book.id not in books]
         if new:
-            self._insert(connection, "submitted_notebook", [row | {"id": _new_id()} for row in new])
-            books = dict(tuple(row) for row in connection.execute(*asked))
+            connection.insert("submitted_notebook", [row | {"id": _new_id()} for row in new])
+            books = dict(connection.rows(SUBMITTED, submission=submission))
         kinds = {"grade": ({GRADE, TASK}, {"needs_manual_grade": True}), "comment": ({SOLUTION, TASK}, {})}
-        for name, (types, start) in kinds.items():
-            rows = tables[name]
+        for table, (types, start) in kinds.items():
             there: set[tuple[str, str]] = set()
             if not are_new:
-                known = select(rows.c.notebook_id, rows.c.cell_id).where(rows.c.notebook_id.in_(books.values()))
-                there = {(book, cell) for book, cell in connection.execute(known)}
+                of_books = f"SELECT notebook_id, cell_id FROM {table} WHERE notebook_id IN ({_names('book', books)})"
+                there = set(connection.rows(of_books, **_numbered("book", books.values())))
             cells = [(books[book.id], cell.id) for book in unit.notebooks for cell in book.cells if cell.type in types]
             new = [start | {"notebook_id": book, "cell_id": cell} for book, cell in cells if (book, cell) not in there]
             if new:
-                self._insert(connection, name, [row | {"id": _new_id()} for row in new])
+                connection.insert(table, [row | {"id": _new_id()} for row in new])
         return books
 
     # ------------------------------------------------------------ reading
 
     def students(self, unit: str) -> list[str]:
         """The ids of those with a submission of this assignment, sorted."""
-        from sqlalchemy import select
-
-        submissions = _tables()["submitted_assignment"]
+        asked = "SELECT student_id FROM submitted_assignment WHERE assignment_id = :unit"
         with self._transaction("read") as connection:
-            released = self._unit(connection, unit)
-            asked = select(submissions.c.student_id).where(submissions.c.assignment_id == released.id)
-            return sorted(connection.execute(asked).scalars())
+            rows = connection.rows(asked, unit=self._unit(connection, unit).id)
+        return sorted(student for (student,) in rows)
 
     def scores(self, unit: str, notebook: str | None = None) -> dict[str, dict[str, Score]]:
         """The scores of every submission by student and cell, both sorted; tasks are there too.
 
         Two notebooks of an assignment may use a name twice; then `UsageError` asks for the notebook.
         """
-        from sqlalchemy import select
-
-        tables = _tables()
-        submissions, books, grades = tables["submitted_assignment"], tables["submitted_notebook"], tables["grade"]
-        asked = (
-            select(submissions.c.student_id, grades)
-            .join(books, books.c.assignment_id == submissions.c.id)
-            .join(grades, grades.c.notebook_id == books.c.id)
-        )
         with self._transaction("read") as connection:
             released = self._unit(connection, unit)
             wanted = released.notebooks if notebook is None else [released.notebook(notebook)]
-            rows = connection.execute(asked.where(submissions.c.assignment_id == released.id)).all()
+            rows = connection.rows(SCORES, unit=released.id)
         cells = {cell.id: cell for book in wanted for cell in book.cells}
         scored = [cell.name for cell in cells.values() if cell.type != SOLUTION]
         for name in scored:
             if scored.count(name) > 1:
                 raise UsageError(f"Several notebooks of {unit} have a cell {name}.", "Ask for one notebook at a time.")
-        found: dict[str, dict[str, Score]] = {student: {} for student in sorted({row.student_id for row in rows})}
-        for row in sorted((row for row in rows if row.cell_id in cells), key=lambda row: cells[row.cell_id].name):
-            cell = cells[row.cell_id]
-            score = (row.auto_score, row.manual_score, row.extra_credit, bool(row.needs_manual_grade))
-            found[row.student_id][cell.name] = Score(*score, cell.max_score or 0.0)
+        found: dict[str, dict[str, Score]] = {student: {} for student in sorted({student for student, *_ in rows})}
+        known = (row for row in rows if row[1] in cells)
+        for student, cell_id, *scores, look in sorted(known, key=lambda row: cells[row[1]].name):
+            cell = cells[cell_id]
+            found[student][cell.name] = Score(*scores, bool(look), cell.max_score or 0.0)
         return found
 
     def late(self, unit: str) -> dict[str, Lateness]:
         """Those who came late, and those who lost points for it when they still counted as late, sorted by student."""
-        from sqlalchemy import func, select
-
-        tables = _tables()
-        submissions, books = tables["submitted_assignment"], tables["submitted_notebook"]
-        penalty = func.coalesce(func.sum(books.c.late_submission_penalty), 0.0).label("penalty")
-        asked = (
-            select(submissions.c.student_id, submissions.c.timestamp, submissions.c.extension, penalty)
-            .outerjoin(books, books.c.assignment_id == submissions.c.id)
-            .group_by(submissions.c.id, submissions.c.student_id, submissions.c.timestamp, submissions.c.extension)
-            .order_by(submissions.c.student_id)
-        )
         with self._transaction("read") as connection:
             released = self._unit(connection, unit)
-            rows = connection.execute(asked.where(submissions.c.assignment_id == released.id)).all()
+            rows = connection.rows(LATE, unit=released.id)
         found = {
-            row.student_id: Lateness(_seconds_late(row.timestamp, released.duedate, row.extension), row.penalty)
-            for row in rows
+            student: Lateness(_seconds_late(time_of(stamp), released.duedate, span_of(extension)), penalty)
+            for student, stamp, extension, penalty in rows
         }
         return {student: found[student] for student in sorted(found) if found[student] != Lateness(0.0, 0.0)}
 
@@ -446,7 +466,9 @@ class Gradebook:
 
         Penalties are rounded to a billionth of a point, because databases add a notebook's scores in orders of their own.
         """
-        with self._transaction("read") as connection:
+        with self._transaction("read"):
+            pass  # there is one
+        with self._database.engine_transaction("read") as connection:
             return {
                 what: sorted((_plain(row) for row in connection.execute(asked)), key=repr)
                 for what, asked in _everything().items()
@@ -456,30 +478,15 @@ class Gradebook:
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[Connection]:
-        """To "read" one state of the whole database, or to "write" all of it or nothing."""
-        from sqlalchemy import inspect
-        from sqlalchemy.exc import DBAPIError
-
+        """To "read" one state of the whole database, or to "write" all of it or nothing; `_Unprepared` where there is none."""
         if self._file and not self._seen and not self._file.is_file():
             raise self._unprepared()
-        try:
-            with self._engine.connect() as connection, connection.begin():
-                if self._is_sqlite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE" if kind == "write" else "BEGIN")
-                elif kind == "write":
-                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
-                else:
-                    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                if not self._seen:
-                    if not inspect(connection).has_table("submitted_assignment"):
-                        raise self._unprepared()
-                    self._seen = True
-                yield connection
-        except DBAPIError as error:
-            raise EnvironmentProblem(
-                f"The gradebook {self.address} cannot be used: {self._reason(error)}.",
-                "Where another process is writing to it, try again; else look at its address, and whether it is running.",
-            ) from None
+        with self._database.transaction(kind) as connection:
+            if not self._seen:
+                if "submitted_assignment" not in self._database.tables(connection):
+                    raise self._unprepared()
+                self._seen = True
+            yield connection
 
     def _unprepared(self) -> _Unprepared:
         return _Unprepared(
@@ -487,26 +494,11 @@ class Gradebook:
             "Mend the address, or release the first assignment: nbgrader generate_assignment NAME",
         )
 
-    def _reason(self, error: Exception) -> str:
-        """What a driver says, in one line, without any password of the address."""
-        text = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
-        passwords = [self._url.password, *_many(self._url.query.get("password"))]
-        for password in filter(None, passwords):
-            for spelled in (str(password), quote(str(password)), quote(str(password), safe="")):
-                text = text.replace(spelled, "***")
-        return text
-
-    def _insert(self, connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows; one that is there already, or that another process is adding just now, stays as it is."""
-        connection.execute(_inserting(self._engine.dialect.name, table), rows)
-
     def _unit(self, connection: Connection, name: str) -> _Unit:
         """An assignment with its notebooks and their cells."""
-        rows = [tuple(row) for row in connection.execute(_asking_for_a_unit(), {"unit": name})]
+        rows = connection.rows(CELLS_OF_A_UNIT, unit=name)
         if not rows:
-            from sqlalchemy import select
-
-            names = sorted(connection.execute(select(_tables()["assignment"].c.name)).scalars())
+            names = sorted(name for (name,) in connection.rows("SELECT name FROM assignment"))
             raise UsageError(
                 f"The gradebook {self.address} has no assignment {name!r}.",
                 _hint(name, names) or "Release it first: nbgrader generate_assignment NAME",
@@ -516,7 +508,7 @@ class Gradebook:
             if book_id is not None:
                 notebook = books.setdefault(book_id, _Notebook(book_id, book_name))
                 notebook.cells += [_Cell(cell_id, cell_name, kind, most)] if cell_id is not None else []
-        return _Unit(rows[0][0], name, rows[0][1], list(books.values()))
+        return _Unit(rows[0][0], name, time_of(rows[0][1]), list(books.values()))
 
 
 # ---------------------------------------------------------------- one notebook's rows
@@ -527,9 +519,13 @@ def _update_grades(
 ) -> None:
     """Write automatic scores by the cell's id, and have a person look at answers, and where ``look`` at everything."""
     cells = [*marks, *answers]
-    given = {f"mark{number}": mark for number, mark in enumerate(marks.values())}
-    statement = _grading(tuple(marks), tuple(answers), look)
-    written = connection.execute(statement, {"submitted": submitted.id, **given}).rowcount
+    written = connection.change(
+        _grading(len(marks), len(answers), look),
+        submitted=submitted.id,
+        **_numbered("cell", marks),
+        **_numbered("mark", marks.values()),
+        **_numbered("answer", answers),
+    )
     if written != len(cells):
         raise EnvironmentProblem(
             f"The gradebook took {written} of {len(cells)} marks, so none was written.",
@@ -538,38 +534,33 @@ def _update_grades(
 
 
 @functools.lru_cache(maxsize=64)
-def _grading(cells: tuple[str, ...], answers: tuple[str, ...], look: bool) -> Update:
-    """That statement, where the marks of the cells are given as ``mark0``, ``mark1``, …; slow to make."""
-    from sqlalchemy import Float, bindparam, case, cast, or_, true
-
-    grades = _tables()["grade"]
-    by_cell = {cell: cast(bindparam(f"mark{number}"), Float(53)) for number, cell in enumerate(cells)}
-    looked = or_(grades.c.manual_score.is_not(None), grades.c.cell_id.in_(answers))
+def _grading(marks: int, answers: int, look: bool) -> str:
+    """That statement, for so many cells with marks and so many answers."""
+    which = ", ".join(filter(None, [_names("cell", range(marks)), _names("answer", range(answers))]))
+    score = " ".join(f"WHEN :cell{number} THEN CAST(:mark{number} AS DOUBLE PRECISION)" for number in range(marks))
+    looked = "TRUE" if look else "manual_score IS NOT NULL"
+    if answers and not look:
+        looked += f" OR cell_id IN ({_names('answer', range(answers))})"
     return (
-        grades.update()
-        .where((grades.c.notebook_id == bindparam("submitted")) & grades.c.cell_id.in_([*cells, *answers]))
-        .values(
-            auto_score=case(by_cell, value=grades.c.cell_id) if cells else None,  # none for an answer
-            needs_manual_grade=true() if look else looked,
-        )
+        f"UPDATE grade SET auto_score = {f'CASE cell_id {score} END' if marks else 'NULL'}, needs_manual_grade = ({looked}) "
+        f"WHERE notebook_id = :submitted AND cell_id IN ({which or 'NULL'})"
     )
+
+
+def _names(name: str, values: Collection[Any]) -> str:
+    """What stands in a statement for so many values."""
+    return ", ".join(f":{name}{number}" for number in range(len(values)))
+
+
+def _numbered(name: str, values: Iterable[Any]) -> dict[str, Any]:
+    return {f"{name}{number}": value for number, value in enumerate(values)}
 
 
 def _penalty(connection: Connection, submitted: _Submitted, student: str, late: Late | None) -> float | None:
     """What a late submission loses, within 0 and the notebook's score; None where nothing was decided."""
-    from sqlalchemy import case, func, select
-
     if late is None or not submitted.seconds_late > 0:
         return None
-    grades = _tables()["grade"]
-    extra = func.coalesce(grades.c.extra_credit, 0.0)
-    counts = case(
-        (grades.c.manual_score.is_not(None), grades.c.manual_score + extra),
-        (grades.c.auto_score.is_not(None), grades.c.auto_score + extra),
-        else_=0.0,
-    )
-    asked = select(func.coalesce(func.sum(counts), 0.0)).where(grades.c.notebook_id == submitted.id)
-    score = float(connection.execute(asked).scalar_one())
+    [(score,)] = connection.rows(SCORE, submitted=submitted.id)
     try:
         penalty = late(student, score, submitted.seconds_late)
     except Exception as error:
@@ -587,8 +578,11 @@ def _penalty(connection: Connection, submitted: _Submitted, student: str, late: 
 
 
 def _update_penalty(connection: Connection, submitted: _Submitted, penalty: float | None) -> None:
-    statement = _setting("submitted_notebook", "late_submission_penalty")
-    connection.execute(statement, {"row": submitted.id, "value": penalty})
+    connection.change(
+        "UPDATE submitted_notebook SET late_submission_penalty = :value WHERE id = :row",
+        row=submitted.id,
+        value=penalty,
+    )
 
 
 def _seconds_late(timestamp: datetime | None, due: datetime | None, extension: timedelta | None) -> float:
@@ -602,13 +596,14 @@ def _utc(timestamp: datetime) -> datetime:
     return timestamp.astimezone(timezone.utc).replace(tzinfo=None) if timestamp.tzinfo else timestamp
 
 
-def _known_cell(row: Row, kinds: Mapping[str, float | None]) -> KnownCell:
+def _known_cell(row: Sequence[Any], kinds: Mapping[str, float | None]) -> KnownCell:
+    name, cell_type, source, checksum, locked = row
     return KnownCell(
-        name=row.name,
-        cell_type=row.cell_type,
-        source=row.source or "",
-        checksum=row.checksum,
-        locked=bool(row.locked),
+        name=name,
+        cell_type=cell_type,
+        source=source or "",
+        checksum=checksum,
+        locked=bool(locked),
         grade=GRADE in kinds,
         solution=SOLUTION in kinds,
         task=TASK in kinds,
@@ -716,65 +711,7 @@ def _plain(row: Row) -> dict[str, Any]:
     return plain
 
 
-# ---------------------------------------------------------------- addresses, drivers, tables
-
-
-def _parsed(url: str) -> URL:
-    _demand("sqlalchemy", "nbgrader")
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    unreadable = UsageError(
-        "The gradebook's address cannot be read.",
-        "It looks like sqlite:///gradebook.db or postgresql+psycopg://USER:PASSWORD@HOST/NAME. "
-        "In a password write %40 for @, %3A for :, %2F for / and %25 for %.",
-    )
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise unreadable from None  # the error quotes the address, with the password in it
-    if "@" in (parsed.host or "") or "@" in (parsed.database or "") * bool(parsed.host):
-        raise unreadable
-    kind = parsed.get_backend_name()
-    if kind not in ("sqlite", "postgresql"):
-        raise UsageError(
-            f"A gradebook's address begins with sqlite or postgresql, not with {kind}.",
-            "It looks like sqlite:///gradebook.db or postgresql+psycopg://USER:PASSWORD@HOST/NAME.",
-        )
-    return parsed
-
-
-def _shown(url: URL) -> str:
-    """The address without its password and without its options, which may hold one."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _engine(url: URL) -> Engine:
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
-    is_sqlite = url.get_backend_name() == "sqlite"
-    waiting = {"timeout": WAIT_SECONDS} if is_sqlite else {"connect_timeout": CONNECT_SECONDS}
-    if "connect_timeout" in url.query:
-        waiting = {}
-    try:
-        return create_engine(url, connect_args=waiting)
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"The driver {error.name or url.drivername} of {_shown(url)} is not installed here.",
-            "make setup EXTRAS=postgres",
-        ) from None
-    except (ArgumentError, NoSuchModuleError):
-        raise UsageError(
-            f"The gradebook's address names a driver that is not known: {url.drivername}.",
-            "For PostgreSQL write postgresql+psycopg or postgresql+psycopg2.",
-        ) from None
-
-
-def _file_of(url: URL) -> Path | None:
-    """The file of a SQLite database; None for one in memory."""
-    name = url.database or ""
-    return None if name in ("", ":memory:") or name.startswith("file:") else Path(name)
+# ---------------------------------------------------------------- tables
 
 
 def _demand(module: str, extra: str) -> None:
@@ -804,7 +741,7 @@ def _nbgraders_schema() -> tuple[MetaData, ScriptDirectory]:
     return Base.metadata, ScriptDirectory(ALEMBIC_DIR)
 
 
-def _is_complete(connection: Connection, metadata: MetaData) -> bool:
+def _is_complete(connection: EngineConnection, metadata: MetaData) -> bool:
     """Whether every table of the newest schema is there with every column."""
     from sqlalchemy import inspect
 
@@ -814,62 +751,6 @@ def _is_complete(connection: Connection, metadata: MetaData) -> bool:
         {column["name"] for column in seen.get_columns(name)} >= set(table.c.keys())
         for name, table in metadata.tables.items()
     )
-
-
-@functools.cache
-def _asking_for_a_unit() -> Select:
-    """The cells of an assignment's notebooks, of the assignment that is given as ``unit``."""
-    from sqlalchemy import bindparam, func, select
-
-    unit, book, cell, grade, task = (_tables()[name] for name in RELEASED)
-    points = func.coalesce(grade.c.max_score, task.c.max_score).label("max_score")
-    return (
-        select(unit.c.id, unit.c.duedate, book.c.id, book.c.name, cell.c.id, cell.c.name, cell.c.type, points)
-        .outerjoin(book, book.c.assignment_id == unit.c.id)
-        .outerjoin(cell, cell.c.notebook_id == book.c.id)
-        .outerjoin(grade, grade.c.id == cell.c.id)
-        .outerjoin(task, task.c.id == cell.c.id)
-        .where(unit.c.name == bindparam("unit"))
-        .order_by(book.c.name, cell.c.name, cell.c.type)
-    )
-
-
-@functools.cache
-def _inserting(dialect: str, table: str) -> Insert:
-    """A dialect's own insert, which leaves rows that are there as they are. Each dialect is slow to import."""
-    if dialect == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert
-    return insert(_tables()[table]).on_conflict_do_nothing()
-
-
-@functools.cache
-def _asking_for_a_submission() -> Select:
-    """The row of a ``student``'s submission of an assignment, given as ``unit``; others wait until this transaction ends."""
-    from sqlalchemy import bindparam, select
-
-    table = _tables()["submitted_assignment"]
-    found = (table.c.assignment_id == bindparam("unit")) & (table.c.student_id == bindparam("student"))
-    return select(table).where(found).with_for_update()
-
-
-@functools.cache
-def _asking_for_notebooks() -> Select:
-    """The notebooks of a ``submission``, by the id of the released one."""
-    from sqlalchemy import bindparam, select
-
-    table = _tables()["submitted_notebook"]
-    return select(table.c.notebook_id, table.c.id).where(table.c.assignment_id == bindparam("submission"))
-
-
-@functools.cache
-def _setting(table: str, column: str) -> Update:
-    """An update of one column to ``value``, in the row with the id ``row``."""
-    from sqlalchemy import bindparam
-
-    rows = _tables()[table]
-    return rows.update().where(rows.c.id == bindparam("row")).values({column: bindparam("value")})
 
 
 @functools.cache
@@ -883,7 +764,3 @@ def _tables() -> dict[str, Table]:
         columns = (pair.split(":") for pair in line.split())
         found[name] = Table(name, metadata, *(Column(column, types[kind]) for column, kind in columns))
     return found
-
-
-def _many(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())

@@ -410,17 +410,10 @@ sys.exit(0 if checks and all(check["outcome"] in ("passed", "skipped") for check
 
 def marks_in_course(folder: Path, unit: str = "") -> tuple[list[Entry], list[str]]:
     """`marks_in_gradebook` of the nbgrader course in ``folder``; `UsageError` where there is none that nbgrader can read."""
-    from grader.system.gradebook import Gradebook
-    from grader.verbs.doctor_nbgrader import CONFIG, settings
+    from grader.verbs.nbcourse import demand_course, gradebook_of
 
-    if not (folder / CONFIG).is_file():
-        raise UsageError(f"{folder} is no nbgrader course: it has no {CONFIG}.", "Name the course's folder.")
-    try:
-        said = settings(folder)
-    except ValueError as reason:
-        raise UsageError(f"{folder / CONFIG} cannot be read: {reason}", "Mend it; nothing was written.") from None
-    url = re.sub(r"(?<=^sqlite:///)(?!file:|:memory:)[^?]+", lambda name: (folder / name[0]).as_posix(), said["url"])
-    with Gradebook(url, said["course"] or "default_course") as book:  # as nbgrader has it
+    demand_course(folder)
+    with gradebook_of(folder) as book:
         return marks_in_gradebook(book, unit)
 
 

@@ -22,8 +22,7 @@ from grader.logic.feedback import moved
 from grader.model.errors import EnvironmentProblem, UsageError
 from grader.system.gradebook import Gradebook, Score
 from grader.verbs.autograde import STAMP, Records, resembling
-from grader.verbs.doctor_nbgrader import CONFIG, settings
-from grader.verbs.nbcourse import SOURCE
+from grader.verbs.nbcourse import SOURCE, demand_course, gradebook_of
 
 SUBMITTED = "submitted"
 AUTOGRADED = "autograded"
@@ -51,8 +50,7 @@ def regrade(
     submission has its verdict afterwards, else 1. ``only_list``: change nothing. UsageError where ``root`` is no nbgrader
     course, has no such assignment or a configuration that cannot be read; EnvironmentProblem without a gradebook.
     """
-    if not (root / CONFIG).is_file():
-        raise UsageError(f"{root} is no nbgrader course: there is no {CONFIG} in it.", "`grader course DIR` makes one.")
+    demand_course(root)
     known = sorted(path.name for path in (root / SOURCE).glob("*") if path.is_dir())
     for unit in units:
         if unit not in known:
@@ -148,15 +146,8 @@ def _handed_in(root: Path, unit: str) -> list[Path]:
 
 
 def _opened(root: Path) -> Gradebook:
-    """The course's gradebook, which is there.
-
-    nbgrader goes on without a configuration that it cannot read, and would grade by its own rules: then UsageError.
-    """
-    try:
-        said = settings(root)
-    except ValueError as reason:
-        raise UsageError(f"{root / CONFIG} cannot be read: {reason}", "Mend it; nothing was graded.") from None
-    book = Gradebook(_from_folder(said["url"], root), said["course"] or "default_course")  # as nbgrader has it
+    """The course's gradebook, which is there."""
+    book = gradebook_of(root)
     if not book.is_prepared():
         raise EnvironmentProblem(
             f"There is no gradebook at {book.address}, so nobody has a mark.",
@@ -164,16 +155,6 @@ def _opened(root: Path) -> Gradebook:
             "this again grades everybody; marks by hand have to be given again.",
         )
     return book
-
-
-def _from_folder(url: str, root: Path) -> str:
-    """An address as it is meant in the course's folder, where nbgrader is called."""
-    from sqlalchemy import make_url
-
-    found = make_url(url)
-    if not found.drivername.startswith("sqlite") or not found.database or found.database.startswith((":", "file:")):
-        return url
-    return found.set(database=str(root / found.database)).render_as_string(hide_password=False)
 
 
 def _marks(root: Path, unit: str, book: Gradebook) -> Marks:

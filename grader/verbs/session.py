@@ -438,8 +438,8 @@ class Session:
         order = self.order()
         runs: dict[str, Run] = {}
         for at, check in enumerate(order):
-            following = [after for after in order[at + 1 :] if after.hidden == check.hidden]
-            subject.begin(self._script(check), map(self._script, following))
+            following = (self._script(after) for after in order[at + 1 :] if after.hidden == check.hidden)
+            subject.begin(self._script(check), following)
             runs[check.name] = run = self._run(check, subject)
             subject.note_printed(shown=not check.hidden)
             if check.name not in self._scripts and run.error is None:
@@ -449,12 +449,14 @@ class Session:
     def _run(self, check: Check, subject: AtWork) -> Run:
         """One check of one submission; where another gave the very same answers, its run."""
         replies = subject.replies()
-        key = (check.name, hashlib.sha256(replies or b"").digest())
-        if replies is not None and key in self._runs:
+        if replies is None:
+            return self.run_check(check, subject)
+        key = check.name, hashlib.sha256(replies).digest()
+        if key in self._runs:
             subject.skip()
             return self._runs[key]
         run = self.run_check(check, subject)
-        if replies is not None and run.depends_on_answers_alone:
+        if run.depends_on_answers_alone:
             self._remember(key, run, len(replies))
         return run
 

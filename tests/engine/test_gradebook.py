@@ -7,12 +7,13 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -30,12 +31,12 @@ from sqlalchemy import event
 
 from grader.logic.marks import refusal
 from grader.model.errors import EnvironmentProblem, UsageError
-from grader.system import gradebook
+from grader.system import database, gradebook
 from grader.system.gradebook import Gradebook, Lateness, MarkRefused, Score
 
 COURSE, UNIT, BOOK = "course", "attention", "notebook"
 DUE = datetime(2026, 3, 1, 12)
-DATABASES = ["sqlite", "psycopg2", "psycopg"]
+DATABASES = ["sqlite", "sqlite+pysqlite", "psycopg2", "psycopg"]  # a file itself, and the others through SQLAlchemy
 MARKS = {"weights-public": 1.5, "weights-hidden": 2.0, "mask-public": 0.0}
 OTHERS = {"weights-public": 0.5, "weights-hidden": 3.0, "mask-public": 1.0}
 LONGEST = 60  # seconds that a test waits for another process before it fails
@@ -159,7 +160,7 @@ def new_url(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., str
 
     def new_url(kind: str = "sqlite") -> str:
         name = f"{request.node.name[:20].lower()}-{next(number)}"
-        if kind == "sqlite":
+        if kind.startswith("sqlite"):
             return f"sqlite:///{tmp_path}/{kind}-{name}.db"
         pytest.importorskip(kind, reason=f"{kind} is not installed: make setup EXTRAS=postgres")
         server = request.getfixturevalue("server")
@@ -755,16 +756,61 @@ def test_cells_and_notebooks_released_later_get_their_rows(url):
 # ---------------------------------------------------------------- several processes, and ends of processes
 
 
+class Told(sqlite3.Connection):
+    """A connection that says each statement before it executes it."""
+
+    to: ClassVar[list[Callable[[str], Any]]] = []
+
+    def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
+        self.tell(statement)
+        return super().execute(statement, *given)
+
+    def executemany(self, statement: str, *given: Any) -> sqlite3.Cursor:
+        self.tell(statement)
+        return super().executemany(statement, *given)
+
+    @classmethod
+    def tell(cls, statement: str) -> None:
+        for listener in cls.to:
+            listener(statement)
+
+
+@pytest.fixture(autouse=True)
+def files_of_sqlite_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(database.sqlite3, "connect", lambda *words, **more: connect(*words, factory=Told, **more))
+
+
+def listen(listener: Callable[[str], Any]) -> Callable[[], None]:
+    """Call with every statement before it is executed, commits among them, whichever way it goes to a database; what ends it."""
+
+    def execute(connection: Any, cursor: Any, statement: str, *details: Any) -> None:
+        listener(statement)
+
+    def commit(connection: Any) -> None:
+        listener("COMMIT")
+
+    event.listen(sqlalchemy.Engine, "before_cursor_execute", execute)
+    event.listen(sqlalchemy.Engine, "commit", commit)
+    Told.to.append(listener)
+
+    def end() -> None:
+        Told.to.remove(listener)
+        event.remove(sqlalchemy.Engine, "before_cursor_execute", execute)
+        event.remove(sqlalchemy.Engine, "commit", commit)
+
+    return end
+
+
 def stop_at(wanted: int, meet: Callable[[], Any]) -> None:
     """In a process of its own: call ``meet`` before the statement or commit with this number, counted from 0."""
     seen = iter(range(10**6))
 
-    def count(*details: Any) -> None:
+    def count(statement: str) -> None:
         if next(seen) == wanted:
             meet()
 
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", count)
-    event.listen(sqlalchemy.Engine, "commit", count)
+    listen(count)
 
 
 def in_a_process(body: Callable[..., Any], *words: Any) -> tuple[Any, Any]:
@@ -824,20 +870,11 @@ def connect(channel: Any, url: str, at: int) -> None:
 def statements_of(body: Callable[[], Any]) -> list[str]:
     """The statements that something executes, and its commits, in order."""
     seen: list[str] = []
-
-    def keep(connection: Any, cursor: Any, statement: str, *details: Any) -> None:
-        seen.append(statement)
-
-    def commit(connection: Any) -> None:
-        seen.append("COMMIT")
-
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", keep)
-    event.listen(sqlalchemy.Engine, "commit", commit)
+    end = listen(seen.append)
     try:
         body()
     finally:
-        event.remove(sqlalchemy.Engine, "before_cursor_execute", keep)
-        event.remove(sqlalchemy.Engine, "commit", commit)
+        end()
     return seen
 
 
@@ -1039,7 +1076,7 @@ def test_what_a_driver_says_is_shown_without_the_password_however_it_is_spelled(
         )
 
     book = Gradebook("postgresql+psycopg://me:pa55-w%C3%B6rd%2F@localhost/db", COURSE)
-    monkeypatch.setattr(book._engine, "connect", refuse)
+    monkeypatch.setattr(book._database._engine, "connect", refuse)
 
     with pytest.raises(EnvironmentProblem) as problem:
         book.students(UNIT)
@@ -1090,7 +1127,7 @@ def test_a_folder_that_is_not_there_and_a_file_that_is_no_database_are_named(tmp
 
 
 def test_a_file_that_another_process_is_writing_to_is_waited_for_and_then_named(lite, monkeypatch):
-    monkeypatch.setattr(gradebook, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0)
     other = sqlite3.connect(lite.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
@@ -1128,6 +1165,25 @@ def test_without_a_driver_the_extra_that_brings_it_is_named(monkeypatch, driver)
         Gradebook(f"postgresql+{driver}://me:s3cret@localhost/db", COURSE)
 
     assert "s3cret" not in str(problem.value)
+
+
+def test_marks_go_into_a_file_of_sqlite_without_loading_what_takes_longer(lite):
+    code = f"""
+import sys
+from grader.system.gradebook import Gradebook
+with Gradebook({lite!r}, {COURSE!r}) as book:
+    book.prepare()
+    book.cells({UNIT!r}, {BOOK!r})
+    book.enter("ada", {UNIT!r}, {BOOK!r}, {MARKS!r})
+    before = "sqlalchemy" in sys.modules, "nbgrader" in sys.modules
+    book.snapshot()
+    print(before, "sqlalchemy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "(False, False) True\n"
+    with Gradebook(lite, COURSE) as book:
+        assert {name: score.auto for name, score in book.scores(UNIT)["ada"].items() if name in MARKS} == MARKS
 
 
 def test_whether_there_is_a_gradebook_is_told_without_making_one(tmp_path):
