@@ -87,6 +87,7 @@ class _Matcher:
         self.oracle = oracle
         self.tolerances = tolerances
         self._answers: dict[int, Answers | None] = {}
+        self._same: dict[tuple[int, int], dict[Hashable, bool]] = {}  # by check and position: whether an answer is the submission's
 
     def answers(self, number: int) -> Answers | None:
         """The variants' answers to one check's calls, asked for once; None where nothing was asked or nobody knows."""
@@ -113,16 +114,16 @@ class _Matcher:
             mine, right = item.outcomes[position], answers.answer(answers.number(SOLUTION, position))
             tolerances = as_coarse_as(right, self.tolerances)
             place = farthest(mine.value, right.value) if isinstance(mine, Value) and isinstance(right, Value) else None
-            same: dict[Hashable, bool] = {}
-            for name in left:
-                which = answers.number(name, position)
+            same = self._same.setdefault((number, position), {})
+            numbers = [answers.number(name, position) for name in left]
+            for which in numbers:
                 if which not in same:
                     theirs = answers.answer(which)
                     is_other = (
                         place is not None and isinstance(theirs, Value) and place.differs(theirs.value, tolerances)
                     )
                     same[which] = not is_other and same_outcome(mine, theirs, tolerances)
-            left = [name for name in left if same[answers.number(name, position)]]
+            left = [name for name, which in zip(left, numbers, strict=True) if same[which]]
             if not left:
                 break
         return left

@@ -14,12 +14,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from grader.logic import wire
 from grader.logic.diagnose import SOLUTION
 from grader.model.errors import CourseError, WireError
 from grader.model.types import Call, Outcome, Raised, Value
 
-FORMAT = 1
+FORMAT = 2
+DIGEST = 8  # bytes
 
 
 class TapeMiss(LookupError):
@@ -30,7 +33,7 @@ def digest(call: Call) -> bytes:
     """A short name for a call and all of its arguments, equal on every machine."""
     content = [call.kind, call.name, call.args, call.kwargs, call.target, call.echo]
     content = wire.encode([*content, call.source] if call.source else content)
-    return hashlib.blake2b(content, digest_size=8).digest()
+    return hashlib.blake2b(content, digest_size=DIGEST).digest()
 
 
 def fingerprint(texts: Iterable[str | bytes]) -> str:
@@ -56,9 +59,11 @@ class Recorder:
             return pool.setdefault(packed(outcome), len(pool))
 
         entry = self._checks.setdefault(name, {"references": []})
-        entry["calls"] = [digest(call) for call in calls]
-        entry["solution"] = [number(outcome) for outcome in solution]
-        entry["wrong"] = {variant: [number(outcome) for outcome in outcomes] for variant, outcomes in wrong.items()}
+        everybody = {SOLUTION: solution, **wrong}
+        numbers = [[number(outcome) for outcome in outcomes] for outcomes in everybody.values()]
+        entry["calls"] = b"".join(digest(call) for call in calls)
+        entry["who"] = list(everybody)
+        entry["numbers"] = np.array(numbers, np.int32).reshape(len(everybody), len(calls))
         entry["pool"] = list(pool)
 
     def reference(self, name: str, call: Call, value: Any, dtypes: Any) -> None:
@@ -107,7 +112,7 @@ class Tape:
         if entry is None or "calls" not in entry:
             return None
         if self._verified.get(check, 0) < len(calls):
-            if entry["calls"][: len(calls)] != [digest(call) for call in calls]:
+            if not entry["calls"].startswith(b"".join(digest(call) for call in calls)):
                 return None
             self._verified[check] = len(calls)
         if check not in self._answers:
@@ -118,7 +123,7 @@ class Tape:
         """For each check, all answers of a wrong variant, or of the solution."""
         for entry in self._checks.values():
             if "calls" in entry:
-                numbers = entry["wrong"][variant] if variant else entry["solution"]
+                numbers = entry["numbers"][entry["who"].index(variant)]
                 yield [_unpacked(entry["pool"][number]) for number in numbers]
 
     def _entry(self, check: str) -> dict[str, Any]:
@@ -132,7 +137,7 @@ class Recorded:
     """The recorded answers to one check's calls (`diagnose.Answers`), each unpacked once."""
 
     def __init__(self, entry: dict[str, Any]) -> None:
-        self._numbers = {**entry["wrong"], SOLUTION: entry["solution"]}
+        self._numbers = dict(zip(entry["who"], entry["numbers"].tolist(), strict=True))
         self._pool = entry["pool"]
         self._unpacked: dict[int, Outcome] = {}
 

@@ -78,7 +78,9 @@ def test_verdicts_that_differ_are_seen_to_differ(tapes, server):
     header, body = json.loads(tapes[7].partition(b"\n")[0]), tapes[7].partition(b"\n")[2]
     checks = wire.decode(zlib.decompress(body))
     for entry in checks.values():
-        entry["wrong"]["least_common"] = entry["solution"]
+        who, numbers = entry["who"], entry["numbers"].copy()
+        numbers[who.index("least_common")] = numbers[who.index("")]
+        entry["numbers"] = numbers
     edited = Tape(header, zlib.compress(wire.encode(checks)))
 
     assert verdicts(edited, 7, server) != verdicts(SOURCES.live(), 7, server)
