@@ -87,7 +87,8 @@ class _Matcher:
         self.oracle = oracle
         self.tolerances = tolerances
         self._answers: dict[int, Answers | None] = {}
-        self._same: dict[tuple[int, int], dict[Hashable, bool]] = {}  # by check and position: whether an answer is the submission's
+        # Whether an answer is as good as the submission's, by check and position.
+        self._same: dict[tuple[int, int], dict[Hashable, bool]] = {}
 
     def answers(self, number: int) -> Answers | None:
         """The variants' answers to one check's calls, asked for once; None where nothing was asked or nobody knows."""

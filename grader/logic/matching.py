@@ -6,6 +6,7 @@ file is called; else what the file holds counts more, and every guess comes with
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -95,12 +96,16 @@ def _spans(text: str, words: Iterable[str]) -> list[tuple[int, int]]:
     """Where one of the words stands in the text as a word of its own; characters between its letters do not matter."""
     spans: list[tuple[int, int]] = []
     for word in words:
-        letters = [re.escape(letter) for letter in word if letter.isalnum()]
-        for match in re.finditer(r"[\W_]*".join(letters), text, re.IGNORECASE):
+        for match in _spelled(word).finditer(text):
             inside = any(start <= match.start() < end for start, end in spans)
             if not inside and _ends_at(text, match.start()) and _ends_at(text, match.end()):
                 spans.append(match.span())
     return spans
+
+
+@functools.cache
+def _spelled(word: str) -> re.Pattern[str]:
+    return re.compile(r"[\W_]*".join(re.escape(letter) for letter in word if letter.isalnum()), re.IGNORECASE)
 
 
 def _ends_at(text: str, at: int) -> bool:

@@ -38,6 +38,7 @@ from grader.system.course import Course, find_course
 from grader.system.gradebook import Gradebook
 from grader.system.submission import of_notebook, read_submission
 from grader.verbs.autograde import STAMP, Autograder, Records, resembling
+from grader.verbs.nbconfig import CONFIG
 
 HERE = "grader.shell.in_nbgrader"
 NO_KERNEL = "graded-by-the-checks-of-the-course"
@@ -118,7 +119,7 @@ def late_plugin(root: Path) -> Any:
     from nbgrader.preprocessors import AssignLatePenalties
     from traitlets.config import PyFileConfigLoader
 
-    preprocessor = AssignLatePenalties(config=PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config())
+    preprocessor = AssignLatePenalties(config=PyFileConfigLoader(CONFIG, path=str(root)).load_config())
     preprocessor.init_plugin()
     return preprocessor.plugin_inst
 

@@ -134,7 +134,7 @@ def batch(
 
     from grader.verbs.batch import bar
     from grader.verbs.batch import batch as grade_class
-    from grader.verbs.nbcourse import clone_of
+    from grader.verbs.nbconfig import clone_of
 
     folder = Path(os.path.abspath(folder))
     here = clone_of(folder) or the_course()
@@ -164,7 +164,7 @@ def batch(
 
 def _late(folder: Path) -> Late | None:
     """What the plug-in of an nbgrader course takes off for being late, loaded when somebody is; None where there is no course."""
-    from grader.verbs.nbcourse import CONFIG
+    from grader.verbs.nbconfig import CONFIG
 
     if not (folder / CONFIG).is_file():
         return None

@@ -447,6 +447,7 @@ class _Class:
     failures: dict[int, str] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     layers: tuple[str, ...] | None = None
+    ideas: dict[str, dict[str, Idea]] = field(default_factory=dict)  # by exercise, of those that were graded now
     known: int = 0
     fresh: int = 0
 
@@ -527,7 +528,9 @@ class _Grading:
         if self._here(left):  # it gets ready while everything else does
             server.start()
         with contextlib.closing(server):
-            self._plan(exercise, server).run(server, lambda session: self._grade(session, exercise, left))
+            plan = self._plan(exercise, server)
+            self.graded.ideas[exercise.name] = _ideas_in(plan.header)
+            plan.run(server, lambda session: self._grade(session, exercise, left))
 
     def _here(self, left: list[int]) -> bool:
         """Whether submissions run under this process itself."""
@@ -615,8 +618,11 @@ def _ideas(course: Course, exercise: Exercise) -> dict[str, Idea]:
     if course.has_solution(exercise):
         wrong = [variant for variant in Sources(course, exercise).variants if variant.kind == "wrong"]
         return {variant.name: Idea(variant.says, variant.hint, variant.convention) for variant in wrong}
-    ideas = read_header(course.tape_file(exercise))["ideas"]
-    return {name: Idea(**content) for name, content in ideas.items()}
+    return _ideas_in(read_header(course.tape_file(exercise)))
+
+
+def _ideas_in(header: dict[str, Any]) -> dict[str, Idea]:
+    return {name: Idea(**content) for name, content in header["ideas"].items()}
 
 
 # ---------------------------------------------------------------- the gradebook
@@ -681,7 +687,7 @@ def _write_tables(graded: _Class, chosen: Sequence[Exercise], out: Path, made: s
     entries = graded.in_order()
     names = {entry.report.exercise for entry in entries}
     exercises = {exercise.name: exercise for exercise in chosen if exercise.name in names}
-    ideas = {name: _ideas(graded.course, exercise) for name, exercise in exercises.items()}
+    ideas = {name: graded.ideas.get(name) or _ideas(graded.course, exercise) for name, exercise in exercises.items()}
     title = ", ".join(exercise.title for exercise in exercises.values()) or "Nothing graded yet"
     texts = {
         CSV: csv_of(entries, exercises),

@@ -4,70 +4,16 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
-import json
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grader.verbs.doctor import ENGINE_ROOT, Finding, install_command
-
-CONFIG = "nbgrader_config.py"
-# nbgrader reads its configuration as it does for its own commands; nothing is changed.
-ASK = """
-import json, logging
-from nbgrader.apps import NbGrader
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.exchange.default.exchange import Exchange
-app = NbGrader()
-app.log.setLevel(logging.CRITICAL)
-app.raise_config_file_errors = True  # nbgrader's commands go on without a configuration that they cannot read
-app.load_config_file()
-course = CourseDirectory(config=app.config)
-if "GradeWithChecks" in app.config:
-    from grader.shell.in_nbgrader import GradeWithChecks
-    GradeWithChecks(config=app.config)
-said = {"exchange": Exchange(config=app.config).root, "course": course.course_id, "url": course.db_url}
-"""
-SAY = "print(json.dumps(said))\n"
-# The same, and the names: what the configuration sets, which classes can be configured, and what nbgrader's and ours take.
-ASK_NAMES = """
-import contextlib, importlib
-from traitlets.config import Config, Configurable
-for name in ("grader.shell.in_nbgrader", "nbgrader.server_extensions.assignment_list.handlers",
-             "nbgrader.server_extensions.course_list.handlers", "nbgrader.server_extensions.formgrader.formgrader",
-             "nbgrader.server_extensions.validate_assignment.handlers", "nbconvert.exporters", "nbconvert.nbconvertapp",
-             "nbconvert.postprocessors", "nbconvert.preprocessors", "nbconvert.writers", "ipykernel.kernelapp",
-             "jupyter_server.serverapp", "jupyterlab.labapp", "notebook.app"):
-    with contextlib.suppress(Exception):  # what cannot be loaded is not there to be configured
-        importlib.import_module(name)
-def below(kind):
-    for one in kind.__subclasses__():
-        yield one
-        yield from below(one)
-def texts(value):
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from texts(one)
-classes, settings = set(), {}
-for kind in below(Configurable):
-    for base in kind.__mro__:  # what is set for a class is set for those that inherit from it
-        classes.add(base.__name__)
-        if base.__module__.split(".")[0] in ("nbgrader", "grader") and issubclass(base, Configurable):
-            settings.setdefault(base.__name__, set()).update(kind.class_trait_names(config=True))
-sections = {name: section for name, section in app.config.items() if isinstance(section, Config) and section}
-for section in sections.values():  # a plug-in that is named is loaded when it is needed
-    classes.update(text.rpartition(".")[2] for value in section.values() for text in texts(value) if "." in text)
-said["set"] = {name: list(map(str, section)) for name, section in sections.items()}
-said["classes"] = sorted(classes)
-said["settings"] = {name: sorted(found) for name, found in settings.items()}
-"""
+from grader.verbs.doctor import Finding, install_command
+from grader.verbs.nbconfig import CONFIG, settings
 
 
 def examine() -> Iterator[Finding]:
@@ -91,27 +37,6 @@ def examine() -> Iterator[Finding]:
     yield from _misspelt(said["set"], said["classes"], said["settings"])
     yield _exchange(Path(said["exchange"]))
     yield _gradebook(said)
-
-
-def settings(course: Path, *, names: bool = False) -> dict[str, Any]:
-    """What nbgrader takes from the configuration in a course's folder; ValueError, with the reason, where it cannot read it.
-
-    With ``names`` also which classes and settings the configuration names, and which there are.
-    """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINE_ROOT), os.environ.get("PYTHONPATH", "")])}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", f"{ASK}{ASK_NAMES if names else ''}{SAY}"],
-            cwd=course,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-        return json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError) as error:
-        raise ValueError((getattr(error, "stderr", "") or str(error)).strip().split("\n")[-1]) from error
 
 
 def _misspelt(

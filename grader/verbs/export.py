@@ -410,7 +410,7 @@ sys.exit(0 if checks and all(check["outcome"] in ("passed", "skipped") for check
 
 def marks_in_course(folder: Path, unit: str = "") -> tuple[list[Entry], list[str]]:
     """`marks_in_gradebook` of the nbgrader course in ``folder``; `UsageError` where there is none that nbgrader can read."""
-    from grader.verbs.nbcourse import demand_course, gradebook_of
+    from grader.verbs.nbconfig import demand_course, gradebook_of
 
     demand_course(folder)
     with gradebook_of(folder) as book:

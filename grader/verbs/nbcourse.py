@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
@@ -25,8 +24,8 @@ from grader.system.gradebook import Gradebook
 from grader.system.host import Server
 from grader.system.launch import demand, packages_for
 from grader.verbs.build import backup_of
-from grader.verbs.doctor_nbgrader import CONFIG, settings
 from grader.verbs.grading import Sources, is_recorded, make_plan, refresh_cache
+from grader.verbs.nbconfig import CONFIG, SHARED
 from grader.verbs.new import word_on_templates
 from grader.verbs.release import LIST as KIT_LIST
 
@@ -38,7 +37,6 @@ COURSE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DEFAULT_ID = "transformers"
 BEGIN = "# ---- grading with the checks of “transformers from scratch”; written by `grader course`"
 END = "# ---- end of what `grader course` wrote; everything below is yours"
-SHARED = ", header=False"  # in the call of `configure`: other assignments are in the course, too
 LISTS = ("sanitize_preprocessors", "autograde_preprocessors", "exporter_class", "pre_convert_hook", "code_stub")
 Say = Callable[[str], Any]
 
@@ -297,48 +295,6 @@ def _decoded(data: bytes, path: Path) -> str:
         raise UsageError(
             f"{path} is not UTF-8 text.", "Save it with that encoding; nothing in it was changed."
         ) from None
-
-
-def clone_of(root: Path) -> Course | None:
-    """The clone whose checks an nbgrader course is graded with, by its configuration; None where that names none."""
-    try:
-        text = (root / CONFIG).read_text(encoding="utf-8")
-    except OSError:
-        return None
-    named = re.search(rf"^configure\(c, kit=(.+?)(?:{SHARED})?\)$", text, re.MULTILINE)
-    try:
-        kit = Path(ast.literal_eval(named[1])) if named else None
-    except (ValueError, SyntaxError, TypeError):
-        return None
-    return Course(kit) if kit and kit.is_dir() else None
-
-
-def demand_course(root: Path) -> None:
-    """UsageError unless nbgrader's course lies in ``root``."""
-    if not (root / CONFIG).is_file():
-        raise UsageError(f"{root} is no nbgrader course: there is no {CONFIG} in it.", "`grader course DIR` makes one.")
-
-
-def gradebook_of(root: Path) -> Gradebook:
-    """The gradebook that the course's configuration names, whether it is there or not.
-
-    nbgrader goes on without a configuration that it cannot read, and would grade by its own rules: then UsageError.
-    """
-    try:
-        said = settings(root)
-    except ValueError as reason:
-        raise UsageError(f"{root / CONFIG} cannot be read: {reason}", "Mend it; nothing was changed.") from None
-    return Gradebook(_from_folder(said["url"], root), said["course"] or "default_course")  # as nbgrader has it
-
-
-def _from_folder(url: str, root: Path) -> str:
-    """An address as it is meant in the course's folder, where nbgrader is called."""
-    from sqlalchemy import make_url
-
-    found = make_url(url)
-    if not found.drivername.startswith("sqlite") or not found.database or found.database.startswith((":", "file:")):
-        return url
-    return found.set(database=str(root / found.database)).render_as_string(hide_password=False)
 
 
 _GET = "c = get_config()  # noqa: F821\n"

@@ -22,7 +22,8 @@ from grader.logic.feedback import moved
 from grader.model.errors import EnvironmentProblem, UsageError
 from grader.system.gradebook import Gradebook, Score
 from grader.verbs.autograde import STAMP, Records, resembling
-from grader.verbs.nbcourse import SOURCE, demand_course, gradebook_of
+from grader.verbs.nbconfig import demand_course, gradebook_of
+from grader.verbs.nbcourse import SOURCE
 
 SUBMITTED = "submitted"
 AUTOGRADED = "autograded"
