@@ -84,6 +84,7 @@ class _server:
 
     scratch_owner = (-1, -1)  # user and group that the child will have
     scratch_identity = (-1, -1)  # device and inode
+    scratch_state: tuple[int, ...] = ()  # what its inode said when it was made
     scratch_is_mounted_anew = False  # for each job, in a mount namespace of our own; else it is emptied
     ruleset: tuple[list[str], str, int] | None = None  # what Landlock lets read, what it lets write, the descriptor
 
@@ -116,13 +117,15 @@ def enter_server(
 def fresh_scratch(scratch: str) -> None:
     """An empty scratch folder again; in the server, when no process of the last job is left.
 
-    A new tmpfs where the server may mount one, else the same folder emptied. Raises OSError when that fails, or when
-    another folder stands in its place; the server should end then.
+    A new tmpfs where the server may mount one and the last job left any trace in the old one; else the same folder
+    emptied. Raises OSError when that fails, or when another folder stands in its place; the server should end then.
     """
     if _identity(scratch) != _server.scratch_identity:
         raise OSError(errno.ESTALE, "not the scratch folder that the server made", scratch)
     if not _server.scratch_is_mounted_anew:
         return _empty(scratch)
+    if _is_untouched(scratch):
+        return
     try:
         _checked(_libc().umount2(os.fsencode(scratch), MNT_DETACH), "to let go of the scratch folder")
         _mount_scratch(scratch)
@@ -471,6 +474,7 @@ def _make_folder(scratch: str) -> None:
 def _remember_scratch(scratch: str) -> None:
     """Which folder it is now, with Landlock's rules for it: a rule holds on to an inode."""
     _server.scratch_identity = _identity(scratch)
+    _server.scratch_state = _state(scratch)
     if _server.ruleset is None:
         return
     readable, folder, descriptor = _server.ruleset
@@ -479,6 +483,23 @@ def _remember_scratch(scratch: str) -> None:
     _server.ruleset = None
     with contextlib.suppress(Refused):
         _server.ruleset = readable, folder, _make_ruleset(readable, folder)
+
+
+def _is_untouched(scratch: str) -> bool:
+    """Whether nothing is in it and nobody did anything to it: whatever one does there changes its times, which only the kernel sets.
+
+    What is done in the same tick of the kernel's clock as the making leaves them as they are, but then leaves nothing else either.
+    """
+    if _state(scratch) != _server.scratch_state or os.listdir(scratch) or os.listxattr(scratch):
+        return False
+    _server.scratch_state = _state(scratch)  # listing was an access
+    return True
+
+
+def _state(folder: str) -> tuple[int, ...]:
+    found = os.lstat(folder)
+    times = found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns
+    return found.st_mode, found.st_uid, found.st_gid, found.st_nlink, found.st_size, *times
 
 
 def _identity(folder: str) -> tuple[int, int]:

@@ -518,6 +518,47 @@ for _ in range(3):
     assert [job["result"] for job in outcome.jobs] == ["done", []] * 3, outcome.errors
 
 
+TRACES = {
+    "nothing": "None",
+    "looked at": "os.stat('.')",
+    "listed": "os.listdir('.')",
+    "a file": "open('file', 'w').close()",
+    "a file that is gone": "open('file', 'w').close() or os.unlink('file')",
+    "a folder that is gone": "os.mkdir('folder') or os.rmdir('folder')",
+    "its mode": "os.chmod('.', 0o750)",
+    "its mode, there and back": "os.chmod('.', 0o750) or os.chmod('.', 0o700)",
+    "its times": "os.utime('.', (1, 1))",
+    "an attribute": "os.setxattr('.', 'user.mark', b'1')",
+}
+
+
+@pytest.mark.parametrize("trace", TRACES)
+def test_a_scratch_folder_in_which_anything_was_done_is_another_one_for_the_next_job(user, scratch, trace):
+    need(user, "root", "namespaces", "user")
+    server = f"""
+import time
+mount, made, kept = sandbox._mount_scratch, [], []
+sandbox._mount_scratch = lambda place: (made.append(place), mount(place))
+for _ in range(4):
+    made.clear()
+    time.sleep(0.05)  # the kernel's clock goes on
+    job({TRACES[trace]!r})
+    sandbox.fresh_scratch(config["scratch"])
+    kept.append(not made)
+    found = os.stat(config["scratch"])
+    kept.append([found.st_mode & 0o777, os.listdir(config["scratch"]), os.listxattr(config["scratch"])] == [0o700, [], []])
+print(json.dumps(kept))
+"""
+
+    *_, kept = run(user, ("seccomp",), scratch, server).jobs  # which refuses half of this
+
+    assert kept[1::2] == [True] * 4
+    if trace in ("nothing", "looked at"):
+        assert kept[0::2] == [True] * 4
+    elif trace not in ("listed", "an attribute"):  # times of access, and attributes, are kept by some systems only
+        assert kept[0::2] == [False] * 4
+
+
 def test_scratch_is_small(user, scratch):
     need(user, "root")
 
