@@ -76,21 +76,25 @@ def regrade(folder: Path, units: tuple[str, ...], everything: bool, only_list: b
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--remove", is_flag=True, help="Take out of an earlier kit the exercises that this clone does not have.")
+@exercises_argument
+@click.option("--remove", is_flag=True, help="Take out of an earlier kit what is not asked for, or not in this clone.")
 @plain
-def release(folder: Path, remove: bool) -> int:
+def release(folder: Path, exercises: tuple[str, ...], remove: bool) -> int:
     """The student kit, in a new or empty folder: no solutions, no hidden checks.
 
-    Called again on an earlier kit it renews it, and keeps what was edited there.
-    It is made from the clone of the current folder, which is named first.
+    All exercises go in where none is named. Called again on an earlier kit it
+    renews it, adds what is named, and keeps what was edited there. It is made
+    from the clone of the current folder, which is named first.
 
     \b
     Example:
       grader release ~/teaching/student-kit
+      grader release ~/teaching/student-kit attention bigram
     """
     from grader.verbs.release import release as write_kit
 
-    return write_kit(the_course(), folder, remove=remove, say=say)
+    here = the_course()
+    return write_kit(here, folder, only=[here.find(name) for name in exercises], remove=remove, say=say)
 
 
 @click.command()

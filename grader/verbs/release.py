@@ -13,7 +13,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
@@ -74,28 +74,33 @@ Say = Callable[[str], Any]
 Files = dict[str, bytes]
 
 
-def release(course: Course, out: Path, *, remove: bool = False, say: Say = print) -> int:
+def release(course: Course, out: Path, *, only: Sequence[Exercise] = (), remove: bool = False, say: Say = print) -> int:
     """Write the student kit into ``out``, which is new, empty, or a kit that was released earlier; the exit code 0.
 
+    ``only``: the exercises that go in, beside those that an earlier kit has already; all of the course where none is named.
     In an earlier kit a file that somebody has edited is left alone, or, where the kit has something new in its place, kept
     under a name that says when. An exercise that this clone does not have is taken out only with ``remove``: the kit may be
-    another clone's. `UsageError` without it, where ``out`` is something else, and as `kit_files` does, before anything is
-    written; also where writing fails, and then the same command takes it up again.
+    another clone's; with ``remove`` nothing but ``only`` stays. `UsageError` without it, where ``out`` is something else, where
+    an exercise has no solution, and as `kit_files` does, before anything is written; also where writing fails, and then the
+    same command takes it up again.
     """
     if not course.solutions.is_dir():
         raise UsageError("Only a clone with solutions/ can release a student kit.", "A kit can be copied as it is.")
     out = out.resolve()
     say(f"from the course at {course.root}")
-    files = kit_files(course)
     try:
         earlier = _earlier(course, out)
+        exercises = _chosen(course, only, {} if remove else earlier or {})
+        files = kit_files(course, exercises)
         _refuse_to_remove(course, out, [] if remove else _exercises_gone(earlier or {}, files))
         if earlier is None:
             _write_list(out, {})  # from now on an interrupted release can be taken up again
         for exercise in course.found():
             if not course.has_solution(exercise):
                 say(f"left out {exercise.name}: solutions/ has nothing of it")
-        exercises = _solved(course)
+        unasked = [exercise.name for exercise in _solved(course) if exercise not in exercises]
+        if unasked:
+            say(f"left out, not asked for: {', '.join(unasked)}")
         for word in filter(None, (word_on_templates(course, exercise) for exercise in exercises)):
             say(word)
         before = _carry_renumbered(out, exercises, earlier or {}, say)
@@ -118,15 +123,12 @@ def release(course: Course, out: Path, *, remove: bool = False, say: Say = print
     return 0
 
 
-def kit_files(course: Course) -> Files:
-    """Every file of the kit: its path from the kit's folder, with slashes, and its content. Nothing is written.
+def kit_files(course: Course, exercises: Sequence[Exercise]) -> Files:
+    """Every file of a kit of these exercises: its path from the kit's folder, with slashes, and its content. Nothing is written.
 
     `UsageError` where a tape holds anything but the public checks as they are now, `CourseError` where a file that belongs
     into every kit is missing.
     """
-    exercises = _solved(course)
-    if not exercises:
-        raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
     files: Files = {}
     for exercise in exercises:
         sources = Sources(course, exercise)
@@ -136,6 +138,18 @@ def kit_files(course: Course) -> Files:
     files |= _lab(course) | engine_files()
     files |= {name: _copied(course, name) for name in COPIED}
     return files | _texts(exercises)
+
+
+def _chosen(course: Course, only: Sequence[Exercise], earlier: Mapping[str, str]) -> list[Exercise]:
+    """The exercises that go into the kit, in the course's order."""
+    solved = _solved(course)
+    if not solved:
+        raise UsageError("There is no exercise in this course.", "`grader new NAME` begins one.")
+    for exercise in only:
+        if exercise not in solved:
+            raise UsageError(f"solutions/ has nothing of {exercise.name}, so it cannot be released.", "Leave it out.")
+    names = {exercise.name for exercise in only} | (_exercises_among(earlier) if only else set())
+    return [exercise for exercise in solved if not only or exercise.name in names]
 
 
 def _solved(course: Course) -> list[Exercise]:
@@ -196,7 +210,7 @@ def _for_learners(name: str, text: str) -> str:
     return text
 
 
-def _texts(exercises: list[Exercise]) -> Files:
+def _texts(exercises: Sequence[Exercise]) -> Files:
     """What is written for kits alone."""
     first = exercises[0]
     pytorch = ", ".join(f"`{exercise.name}`" for exercise in exercises if exercise.framework == "torch")
@@ -294,11 +308,12 @@ def _earlier(course: Course, out: Path) -> dict[str, str] | None:
 
 def _exercises_gone(earlier: Mapping[str, str], files: Files) -> list[str]:
     """The exercises of an earlier kit that the new one has not, whatever their numbers."""
-    before, after = (
-        {match[2] for name in names if name.startswith("exercises/") and (match := FOLDER.match(name.split("/")[1]))}
-        for names in (earlier, files)
-    )
-    return sorted(before - after)
+    return sorted(_exercises_among(earlier) - _exercises_among(files))
+
+
+def _exercises_among(names: Iterable[str]) -> set[str]:
+    """The names of the exercises that files of a kit belong to."""
+    return {match[2] for name in names if name.startswith("exercises/") and (match := FOLDER.match(name.split("/")[1]))}
 
 
 def _refuse_to_remove(course: Course, out: Path, names: list[str]) -> None:

@@ -646,6 +646,57 @@ def test_an_exercise_that_was_only_begun_is_told_and_goes_along(clone, out):
     assert (out / "exercises/ex02_layer_norm/layer_norm.py").is_file()
 
 
+@pytest.fixture
+def two(clone):
+    """The same clone with a second exercise."""
+    begin(clone, "layer_norm")
+    build(clone, say=say_nothing)
+    return clone
+
+
+def names_in(kit):
+    return [exercise.name for exercise in Course(kit).found()]
+
+
+def test_a_kit_of_some_exercises_has_no_others_and_gets_more_of_them_later(two, out):
+    said = []
+    release(two, out, only=[two.find("layer_norm")], say=said.append)
+    first, files = names_in(out), files_of(out)
+    release(two, out, only=[two.find("counter")], say=said.append)
+    added = names_in(out)
+
+    assert (first, added) == (["layer_norm"], ["counter", "layer_norm"])
+    assert not [name for name in files if "counter" in name]
+    assert [line for line in said if line.startswith("left out")] == ["left out, not asked for: counter"]
+
+
+def test_a_kit_is_cut_down_to_what_is_asked_for_only_with_remove(two, out):
+    released(two, out)
+    release(two, out, only=[two.find("counter")], say=say_nothing)
+    kept = names_in(out)
+    release(two, out, only=[two.find("counter")], remove=True, say=say_nothing)
+
+    assert (kept, names_in(out)) == (["counter", "layer_norm"], ["counter"])
+
+
+def test_an_exercise_without_its_solution_cannot_be_asked_for(two, out):
+    exercise = two.find("layer_norm")
+    shutil.rmtree(two.solutions / exercise.folder)
+
+    with pytest.raises(UsageError, match="nothing of layer_norm"):
+        release(two, out, only=[exercise], say=say_nothing)
+
+    assert not out.exists()
+
+
+def test_exercises_are_named_on_the_command_line(two, out, monkeypatch):
+    monkeypatch.chdir(two.root)
+
+    codes = [commands.run(["release", str(out), *words]) for words in (["layer_norm"], ["nothing_of_the_sort"])]
+
+    assert (codes, names_in(out)) == ([0, 2], ["layer_norm"])
+
+
 def test_a_list_that_names_files_elsewhere_removes_none_of_them(clone, out):
     released(clone, out)
     precious = out.parent / "precious.txt"
