@@ -66,6 +66,10 @@ class Recorder:
         entry["numbers"] = np.array(numbers, np.int32).reshape(len(everybody), len(calls))
         entry["pool"] = list(pool)
 
+    def script(self, name: str, culprits: Iterable[tuple[str, ...]], frames: bytes) -> None:
+        """One check's calls as they are sent ahead (`careful.Script`). They hold its inputs: for a cache alone."""
+        self._checks[name]["script"] = (tuple(culprits), frames)
+
     def reference(self, name: str, call: Call, value: Any, dtypes: Any) -> None:
         """One answer of the reference within a check, in the order asked."""
         entry = self._checks.setdefault(name, {"references": []})
@@ -118,6 +122,10 @@ class Tape:
         if check not in self._answers:
             self._answers[check] = Recorded(entry)
         return self._answers[check]
+
+    def script(self, check: str) -> tuple[tuple[tuple[str, ...], ...], bytes] | None:
+        """What the check's calls are when they are sent ahead; None where that was not recorded."""
+        return self._checks.get(check, {}).get("script")
 
     def recorded(self, variant: str = "") -> Iterator[list[Outcome]]:
         """For each check, all answers of a wrong variant, or of the solution."""

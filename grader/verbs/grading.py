@@ -21,6 +21,7 @@ from grader.logic.variants import parse_variants
 from grader.logic.words import Idea, Texts
 from grader.model.errors import CourseError, UsageError
 from grader.model.types import Call, Exercise, Outcome, Scope, Variant
+from grader.system.careful import script_of
 from grader.system.course import HIDDEN_CHECKS, PUBLIC_CHECKS, Course, read_toml, write_atomically
 from grader.system.host import Server
 from grader.system.launch import demand, packages_for
@@ -29,7 +30,7 @@ from grader.system.tape import Recorder, Tape, TapeMiss, fingerprint, read_tape
 from grader.verbs.session import PUBLISHED_SEED, Session, open_session
 
 Result = TypeVar("Result")
-ORACLE_FILES = ("subjects.py", "objects.py", "modules.py", "tape.py", "oracle.py")
+ORACLE_FILES = ("subjects.py", "objects.py", "modules.py", "tape.py", "oracle.py", "careful.py", "host.py")
 ENGINE = Path(__file__).resolve().parents[1]
 
 
@@ -135,6 +136,10 @@ class Taped:
     def answers(self, check: str, calls: list[Call]) -> Answers:
         """As in `oracle.Live`, from the tape where it has them."""
         return self._tape.answers(check, calls) or self._live.answers(check, calls)
+
+    def script(self, check: str) -> tuple[tuple[tuple[str, ...], ...], bytes] | None:
+        """As in `tape.Tape`."""
+        return self._tape.script(check)
 
     def _pair(self, first: str, second: str, calls: list[Call]) -> Callable[[int], Outcome] | None:
         """As in `oracle.Live`."""
@@ -249,6 +254,9 @@ def record_tape(sources: Sources, scope: Scope, server: Server, seed: int = PUBL
                 answer = replay(live.variant(name), run.calls)
                 wrong[name] = [answer(position) for position in range(len(run.calls))]
             recorder.check(session.key(check), run.calls, run.outcomes, wrong)
+            script = script_of(check.name, run.calls) if scope == "all" else None
+            if script is not None:
+                recorder.script(session.key(check), script.culprits, script.frames)
 
     texts = texts_from(sources.exercise, header)
     plan = Plan(sources.exercise, files, _Listening(live, recorder), texts, header, seed, scope)

@@ -33,7 +33,7 @@ from grader.model.errors import CourseError
 from grader.model.types import Call, CheckResult, Died, Exercise, Outcome, Raised, Report, Scope, Submission
 from grader.system.careful import Careful, Script, script_of
 from grader.system.course import PUBLIC_CHECKS
-from grader.system.host import Loaded, Server
+from grader.system.host import Loaded, Server, request_frame
 from grader.system.subjects import Reference, Student, Subject, frozen
 from grader.system.tape import TapeMiss
 
@@ -301,6 +301,7 @@ class Session:
         self._answers: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._states: dict[str, Any] = {}
         self._scripts: dict[str, Script | None] = {}
+        self._unproved: dict[str, bytes] = {}  # recalled scripts whose check has not asked them yet
         self._runs: dict[tuple[str, bytes], Run] = {}
         self._kept_bytes = 0
         self._rng = np.random.Generator(np.random.PCG64(0))
@@ -433,6 +434,28 @@ class Session:
         if not run.check.untaped:
             self._scripts[run.check.name] = script_of(run.check.name, run.calls)
 
+    def recall(self, check: Check) -> bool:
+        """The same by what the oracle has recorded of the check's calls; whether it has."""
+        script = self.oracle.script(self.key(check)) if hasattr(self.oracle, "script") else None
+        if script is not None:
+            self._scripts[check.name] = Script(check.name, *script)
+            self._unproved[check.name] = script[1]
+        return script is not None
+
+    def _prove(self, run: Run) -> None:
+        """A check that asks something else than what was recorded of it would take answers to other questions for its own."""
+        recorded = self._unproved.get(run.check.name)
+        if recorded is None:
+            return
+        asked = b"".join(map(request_frame, run.calls))
+        if not recorded.startswith(asked):
+            raise CourseError(
+                f"What was recorded of the check {run.check.name!r} is not what it asks.",
+                "Remove .grader/tapes in the course's folder, and grade again.",
+            )
+        if len(asked) == len(recorded):
+            del self._unproved[run.check.name]
+
     def _run_all(self, subject: AtWork) -> list[Run]:
         """Every check, in the checks' order."""
         order = self.order()
@@ -449,14 +472,13 @@ class Session:
     def _run(self, check: Check, subject: AtWork) -> Run:
         """One check of one submission; where another gave the very same answers, its run."""
         replies = subject.replies()
-        if replies is None:
-            return self.run_check(check, subject)
-        key = check.name, hashlib.sha256(replies).digest()
-        if key in self._runs:
+        key = check.name, hashlib.sha256(replies or b"").digest()
+        if replies is not None and key in self._runs:
             subject.skip()
             return self._runs[key]
         run = self.run_check(check, subject)
-        if run.depends_on_answers_alone:
+        self._prove(run)
+        if replies is not None and run.depends_on_answers_alone:
             self._remember(key, run, len(replies))
         return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -16,7 +17,8 @@ from grader.model.types import Cell, Limits, Submission
 from grader.system.course import Course
 from grader.system.host import Server
 from grader.system.oracle import Live
-from grader.verbs.grading import Plan, Sources, texts_from
+from grader.system.tape import parse_tape
+from grader.verbs.grading import Plan, Sources, Taped, record_tape, texts_from
 
 TOY = Path(__file__).resolve().parents[1] / "toy_course"
 SOURCES = Sources(Course(TOY), Course(TOY).find("counter"))
@@ -290,6 +292,50 @@ def test_calls_sent_ahead_give_the_same_report_as_calls_one_by_one(server, what)
 
     assert replace(sent_ahead, seconds=0) == replace(one_by_one, seconds=0)
     assert replace(once_more, seconds=0) == replace(one_by_one, seconds=0)
+
+
+def recalling(server, tape, *sources, checks=slice(None)):
+    """Reports of submissions whose calls are sent ahead from the first on, as the tape has recorded them."""
+
+    def body(session):
+        known = [session.recall(check) for check in session.checks if check.step == "shares"]
+        assert not any(session.recall(check) for check in session.checks if check.step != "shares")  # they hold objects
+        return known, [session.grade(source) for source in sources]
+
+    live = plan()
+    return replace(live, oracle=Taped(tape, SOURCES.live, "numpy")).run(server, body)
+
+
+@pytest.fixture(scope="module")
+def tape(server):
+    return parse_tape(record_tape(SOURCES, "all", server, 7), Path("tape"))
+
+
+@pytest.mark.parametrize("what", ["the solution", "prints", "wrong and printing", "raises", "without a function"])
+def test_calls_that_were_recorded_give_the_same_report_as_calls_one_by_one(server, tape, what):
+    source = edited(*NASTY[what])
+
+    known, reports = recalling(server, tape, source, source)
+
+    assert all(known)
+    assert [replace(report, seconds=0) for report in reports] == [replace(graded(source, server), seconds=0)] * 2
+
+
+def test_calls_that_were_recorded_of_another_check_are_noticed_before_their_answers_count(server, tape):
+    names = sorted(name for name, entry in tape._checks.items() if "script" in entry)
+    scripts = {name: tape._checks[name]["script"] for name in names}
+    mixed = copy.copy(tape)
+    turned = dict(zip(names, [*names[1:], names[0]], strict=True))
+    mixed._checks = tape._checks | {name: tape._checks[name] | {"script": scripts[turned[name]]} for name in names}
+
+    with pytest.raises(CourseError, match=r"is not what it asks\.\n  Remove"):
+        recalling(server, mixed, submission())
+
+
+def test_what_is_handed_out_has_no_calls_recorded(server):
+    public = parse_tape(record_tape(SOURCES, "public", server, 7), Path("tape"))
+
+    assert {public.script(name) for name in public._checks} == {None}
 
 
 # ---------------------------------------------------------------- the same answers again
