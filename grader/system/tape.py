@@ -22,7 +22,6 @@ from grader.model.errors import CourseError, WireError
 from grader.model.types import Call, Outcome, Raised, Value
 
 FORMAT = 2
-DIGEST = 8  # bytes
 
 
 class TapeMiss(LookupError):
@@ -33,7 +32,7 @@ def digest(call: Call) -> bytes:
     """A short name for a call and all of its arguments, equal on every machine."""
     content = [call.kind, call.name, call.args, call.kwargs, call.target, call.echo]
     content = wire.encode([*content, call.source] if call.source else content)
-    return hashlib.blake2b(content, digest_size=DIGEST).digest()
+    return hashlib.blake2b(content, digest_size=8).digest()
 
 
 def fingerprint(texts: Iterable[str | bytes]) -> str:

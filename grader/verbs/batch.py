@@ -531,7 +531,7 @@ class _Grading:
             server.start()
         with contextlib.closing(server):
             plan = self._plan(exercise, server)
-            self.graded.ideas[exercise.name] = _ideas_in(plan.header)
+            self.graded.ideas[exercise.name] = plan.texts.ideas
             plan.run(server, lambda session: self._grade(session, exercise, left))
 
     def _here(self, left: list[int]) -> bool:
@@ -615,16 +615,13 @@ def _printed(course: Course, exercise: Exercise) -> set[str]:
 def _ideas(course: Course, exercise: Exercise) -> dict[str, Idea]:
     """What is said of each wrong idea, by name."""
     from grader.system.tape import read_header
-    from grader.verbs.grading import Sources
+    from grader.verbs.grading import Sources, texts_from
 
     if course.has_solution(exercise):
-        wrong = [variant for variant in Sources(course, exercise).variants if variant.kind == "wrong"]
-        return {variant.name: Idea(variant.says, variant.hint, variant.convention) for variant in wrong}
-    return _ideas_in(read_header(course.tape_file(exercise)))
-
-
-def _ideas_in(header: dict[str, Any]) -> dict[str, Idea]:
-    return {name: Idea(**content) for name, content in header["ideas"].items()}
+        header = Sources(course, exercise).header(PUBLISHED_SEED, "all")
+    else:
+        header = read_header(course.tape_file(exercise))
+    return texts_from(exercise, header).ideas
 
 
 # ---------------------------------------------------------------- the gradebook
