@@ -48,16 +48,17 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        plain = _FILE.fullmatch(url)
-        self._url = url if plain else _parsed(url)
         self._raw: sqlite3.Connection | None = None
         self._engine: Engine | None = None
-        self.address = url if plain else _shown(self._url)
-        self.is_sqlite = bool(plain) or self._url.get_backend_name() == "sqlite"
-        self.file = Path(plain[1]) if plain else None
-        if not plain:
-            self.file = _file_of(self._url)
-            self._made()
+        self._url: URL | None = None  # none for a file of SQLite, which needs no driver of SQLAlchemy's
+        if plain := _FILE.fullmatch(url):
+            self.address, self.is_sqlite, self.file = url, True, Path(plain[1])
+            return
+        self._url = _parsed(url)
+        self.address = _shown(self._url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self.file = _file_of(self._url)
+        self._with_engine()
 
     def close(self) -> None:
         """Let the connections go. A later call makes new ones."""
@@ -70,13 +71,13 @@ class Database:
     @contextmanager
     def transaction(self, kind: str) -> Iterator[Connection]:
         """To "read" one state of the whole database, or to "write" all of it or nothing."""
-        if not isinstance(self._url, str):
+        if self._url is not None:
             with self.engine_transaction(kind) as connection:
                 yield _Through(connection)
             return
         try:
             connection = self._raw = self._raw or sqlite3.connect(
-                Path(self.file).absolute(), timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
+                self.file.absolute(), timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             connection.execute(_BEGIN[kind])
             try:
@@ -94,7 +95,7 @@ class Database:
         """The same as SQLAlchemy has it, for what text is too little for."""
         from sqlalchemy.exc import DBAPIError
 
-        engine = self._made()
+        engine = self._with_engine()
         try:
             with engine.connect() as connection, connection.begin():
                 if self.is_sqlite:
@@ -118,7 +119,7 @@ class Database:
     def reason(self, error: Exception) -> str:
         """What a driver says, in one line, without any password of the address."""
         text = " ".join(str(getattr(error, "orig", None) or error).split()).rstrip(".")
-        if isinstance(self._url, str):
+        if self._url is None:
             return text
         passwords = [self._url.password, *_many(self._url.query.get("password"))]
         for password in filter(None, passwords):
@@ -132,9 +133,9 @@ class Database:
             "Where another process is writing to it, try again; else look at its address, and whether it is running.",
         )
 
-    def _made(self) -> Engine:
+    def _with_engine(self) -> Engine:
         if self._engine is None:
-            self._engine = _engine(_parsed(self._url) if isinstance(self._url, str) else self._url)
+            self._engine = _engine(self._url or _parsed(self.address))
         return self._engine
 
 

@@ -215,7 +215,7 @@ class Gradebook:
     def prepare(self) -> str:
         """Make the schema or bring it up to date, and add the course's row; what was done, empty where it was all there.
 
-        Any number of processes may ask for it at once: they take turns. All of it happens or nothing. Before an older
+        Any number of processes may ask for it at once: they take turns. The schema is made whole or not at all. Before an older
         schema is changed, a SQLite file is copied to one beside it. `EnvironmentProblem` where the database belongs to
         something else or to a newer nbgrader, and where nbgrader's own steps from the older schema fail.
         """
@@ -466,8 +466,8 @@ class Gradebook:
 
         Penalties are rounded to a billionth of a point, because databases add a notebook's scores in orders of their own.
         """
-        with self._transaction("read"):
-            pass  # there is one
+        if not self.is_prepared():
+            raise self._unprepared()
         with self._database.engine_transaction("read") as connection:
             return {
                 what: sorted((_plain(row) for row in connection.execute(asked)), key=repr)

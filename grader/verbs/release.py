@@ -88,10 +88,11 @@ def release(course: Course, out: Path, *, only: Sequence[Exercise] = (), remove:
         raise UsageError("Only a clone with solutions/ can release a student kit.", "A kit can be copied as it is.")
     out = out.resolve()
     say(f"from the course at {course.root}")
-    try:
+    with _writing():
         earlier = _earlier(course, out)
-        exercises = _chosen(course, only, {} if remove else earlier or {})
-        files = kit_files(course, exercises)
+    exercises = _chosen(course, only, {} if remove else earlier or {})
+    files = kit_files(course, exercises)
+    with _writing():
         _refuse_to_remove(course, out, [] if remove else _exercises_gone(earlier or {}, files))
         if earlier is None:
             _write_list(out, {})  # from now on an interrupted release can be taken up again
@@ -107,10 +108,6 @@ def release(course: Course, out: Path, *, only: Sequence[Exercise] = (), remove:
         count = _write(out, files, before, say)
         _remove(out, [name for name in before if name not in files], before, say)
         _write_list(out, {name: _sum(content) for name, content in files.items()})
-    except OSError as error:
-        raise UsageError(
-            f"The kit could not be written: {error.strerror}: {error.filename}.", "Mend that, then release again."
-        ) from error
     number = len(exercises)
     say(f"{out}: the student kit, {number} exercise{'s' * (number != 1)}; {count} of {len(files)} files written.")
     foreign = _not_printed(out, files)
@@ -121,6 +118,16 @@ def release(course: Course, out: Path, *, only: Sequence[Exercise] = (), remove:
             f"See it as a student does: copy it, then `make start` in the copy. What it needs stands in {out.name}/README.md."
         )
     return 0
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"The kit could not be written: {error.strerror}: {error.filename}.", "Mend that, then release again."
+        ) from error
 
 
 def kit_files(course: Course, exercises: Sequence[Exercise]) -> Files:
