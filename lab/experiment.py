@@ -6,11 +6,13 @@ An exercise's `experiment.py` names its experiments in `EXPERIMENTS`, a dictiona
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
+
+from lab.parts import Part
 
 Item = TypeVar("Item")
 
@@ -48,12 +50,16 @@ def need(*packages: str) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """What an experiment may use: the learner's module, a folder for its results, how long it may take."""
+    """What an experiment may use: the learner's module, a folder for its results, how long it may take.
+
+    `parts` holds the learner's own passed parts of other exercises by name, where they are wanted.
+    """
 
     module: ModuleType
     out: Path
     quick: bool
     progress: Progress
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment. `guess` is the question that a learner answers before the result is shown."""
+    """One experiment. `guess` is the question that a learner answers before the result is shown.
+
+    `parts`: which functions and classes of other exercises it can use, and the step to be passed for each; see lab/parts.py.
+    """
 
     name: str
     title: str
     guess: str
     run: Callable[[Context], Result]
+    parts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -1,9 +1,10 @@
 """Run one experiment of an exercise on one file, in this process.
 
-    python -m lab.launch EXERCISE_DIR MODULE_FILE NAME OUT [--quick] [--guess TEXT]
+    python -m lab.launch EXERCISE_DIR MODULE_FILE NAME OUT [--quick] [--guess TEXT] [--part EXERCISE=FILE:NAME,NAME ...]
     python -m lab.launch EXERCISE_DIR --describe
 
-`--describe` prints the experiments as JSON, in their order: name, title and the question to ask before.
+`--describe` prints the experiments as JSON, in their order: name, title, the question to ask before, and the parts of
+other exercises that it can use. `--part` hands over such parts.
 Exit codes: 0 done; 1 the file under test raised, or is not fit for it; 2 no such experiment, or something is not
 installed; 130 interrupted.
 It ends when the process that started it is gone, since nobody could stop it any more.
@@ -24,6 +25,8 @@ from types import ModuleType
 
 from lab import progress
 from lab.experiment import CannotRun, Context, Experiment, Refused
+from lab.parts import Part
+from lab.runs import source_of
 
 
 def load(path: Path, name: str) -> ModuleType:
@@ -45,14 +48,32 @@ def experiments(exercise: Path) -> dict[str, Experiment]:
     return load(path, "experiment").EXPERIMENTS
 
 
-def launch(exercise: Path, file: Path, name: str, out: Path, quick: bool, guess: str) -> int:
+def parts_of(given: list[str]) -> dict[str, Part]:
+    """The parts by name, each from its file. A file that cannot be loaded is named, and its parts are left out."""
+    found = {}
+    for one in given:
+        exercise, _, rest = one.partition("=")
+        file, _, names = rest.rpartition(":")  # a path on Windows has a colon too
+        try:
+            module = load(Path(file), f"part_{exercise}")
+            code = source_of(module)
+            found |= {name: Part(getattr(module, name), exercise, code) for name in names.split(",")}
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            print(f"{Path(file).name} of {exercise} cannot be loaded ({said}). PyTorch's own is used.", file=sys.stderr)
+    return found
+
+
+def launch(
+    exercise: Path, file: Path, name: str, out: Path, quick: bool, guess: str, parts: dict[str, Part] | None = None
+) -> int:
     """Run, print, and say where the results lie; the exit code."""
     found = experiments(exercise)
     if name not in found:
         raise CannotRun(f"No experiment {name!r} in {exercise.name}; there is {', '.join(found)}.")
     try:
         module = load(file, "submission")  # whatever the file is called, it shadows nothing
-        result = found[name].run(Context(module, out, quick, progress.show))
+        result = found[name].run(Context(module, out, quick, progress.show, parts or {}))
     except Refused as problem:
         print(problem, file=sys.stderr)
         return 1
@@ -101,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, nargs="?", metavar="OUT")
     parser.add_argument("--quick", action="store_true", help="smaller, ends in seconds, still shows the effect")
     parser.add_argument("--guess", default="", metavar="TEXT", help="printed beside the result")
+    parser.add_argument("--part", action="append", default=[], metavar="EXERCISE=FILE:NAME,NAME", help="a part to use")
     parser.add_argument("--describe", action="store_true", help="print the exercise's experiments as JSON")
     given = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -108,12 +130,13 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a console without √ prints ? instead of failing
     try:
         if given.describe:
-            found = experiments(given.exercise).values()
-            print(json.dumps([{"name": one.name, "title": one.title, "guess": one.guess} for one in found], indent=2))
+            found, told = experiments(given.exercise).values(), ("name", "title", "guess", "parts")
+            print(json.dumps([{key: getattr(one, key) for key in told} for one in found], indent=2))
             return 0
         if given.out is None:
             parser.error("EXERCISE_DIR MODULE_FILE NAME OUT are all needed")
-        return launch(given.exercise, given.file, given.name, given.out, given.quick, given.guess)
+        parts = parts_of(given.part)
+        return launch(given.exercise, given.file, given.name, given.out, given.quick, given.guess, parts)
     except CannotRun as problem:
         print(problem, file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, the ones that also differ in lightness: https://jfly.uni-koeln.de/color/
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
 INK = "#222222"
 FAINT = "#8A8A8A"
 
@@ -66,6 +69,24 @@ def label(axes: Axes, x: float, y: float, text: str, colour: str, **where: objec
 
     style = {"fontsize": 10, "color": colour, "path_effects": [withStroke(linewidth=3, foreground="white")], **where}
     axes.annotate(text, (x, y), **style)
+
+
+def apart(heights: Sequence[float], room: float) -> list[float]:
+    """Heights for words beside lines that end at these: as near as can be, at least `room` from one another."""
+    order = sorted(range(len(heights)), key=lambda which: heights[which])
+    places: list[list[int]] = []  # words that touch, lowest first
+    middles: list[float] = []
+    for which in order:
+        places.append([which])
+        middles.append(heights[which])
+        while len(places) > 1 and middles[-1] - middles[-2] < room * (len(places[-1]) + len(places[-2])) / 2:
+            places[-2:] = [places[-2] + places[-1]]
+            middles[-2:] = [sum(heights[one] for one in places[-1]) / len(places[-1])]
+    found = list(heights)
+    for words, middle in zip(places, middles, strict=True):
+        for number, which in enumerate(words):
+            found[which] = middle + room * (number - (len(words) - 1) / 2)
+    return found
 
 
 def save(made: Figure, path: Path) -> Path:

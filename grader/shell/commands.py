@@ -407,23 +407,25 @@ def run_command(state: State, exercise: str, name: str | None, quick: bool, use_
     course = the_course()
     one = course.find(exercise)
     from grader.verbs.check import Grading
-    from grader.verbs.run import experiment_named
+    from grader.verbs.run import experiment_named, own_parts
     from grader.verbs.run import run as run_experiment
 
     name, _ = experiment_named(course, one, name)
-    chosen = None
-    if not use_solution:
+    chosen, parts = None, []
+    if mine or not use_solution:
         with worker_server(state) as server:
-            grading = Grading(course, one, server, aside, scope="public")
-            chosen = grading.own()
-            report = grading.grade(chosen)
-            if report.status != "passed":
-                say(_show(state, grading, report, chosen))
-                aside("The experiment runs once the public checks pass.")
-                return 1
+            if not use_solution:
+                grading = Grading(course, one, server, aside, scope="public")
+                chosen = grading.own()
+                report = grading.grade(chosen)
+                if report.status != "passed":
+                    say(_show(state, grading, report, chosen))
+                    aside("The experiment runs once the public checks pass.")
+                    return 1
+            parts = own_parts(course, one, name, server, say) if mine else []
     ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
     began = time.time()
-    code = run_experiment(course, one, name, chosen, quick=quick, mine=mine, ask=ask, say=say)
+    code = run_experiment(course, one, name, chosen, quick=quick, parts=parts, ask=ask)
     if code == 0 and chosen is not None and one.milestones:
         _judge_run(course, one, name, chosen, began)
     return code

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grader.model.errors import CourseError, UsageError
-from grader.model.types import Exercise
+from grader.model.errors import CourseError, GraderError, UsageError
+from grader.model.types import Exercise, Report
 from grader.system.course import Course, write_atomically
-from grader.verbs.check import Chosen
+from grader.verbs.check import Chosen, Grading
+
+if TYPE_CHECKING:
+    from grader.system.host import Server
 
 ENGINE_ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "experiment.py"
@@ -23,6 +27,15 @@ Ask = Callable[[str], str]
 Say = Callable[[str], Any]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What an experiment gets of another exercise: names in the learner's file whose steps have passed."""
+
+    exercise: Exercise
+    chosen: Chosen
+    names: tuple[str, ...]
+
+
 def run(
     course: Course,
     exercise: Exercise,
@@ -30,14 +43,13 @@ def run(
     chosen: Chosen | None,
     *,
     quick: bool = False,
-    mine: bool = False,
+    parts: Sequence[Parts] = (),
     ask: Ask | None = None,
-    say: Say = print,
 ) -> int:
     """Run one experiment (the first where no name is given) on a submission, or on the solution where that is None.
 
-    ``ask`` is called with the question to guess at; without it nobody is asked. The exit code is the experiment's:
-    0 done, 1 the code under test raised, 2 something is missing.
+    ``parts`` of other exercises are handed to it. ``ask`` is called with the question to guess at; without it nobody is
+    asked. The exit code is the experiment's: 0 done, 1 the code under test raised, 2 something is missing.
     """
     name, guess = experiment_named(course, exercise, name)
     out = course.root / RUNS / exercise.name / name
@@ -45,20 +57,85 @@ def run(
     out = out / "quick" if quick else out  # what a long run on the learner's file has left
     out.mkdir(parents=True, exist_ok=True)
     file = _module_file(course, exercise, chosen, out)
-    if mine:
-        say(f"--mine changes nothing here: {exercise.name} uses no parts of other exercises.")
     guess = ask(guess) if ask is not None and guess else ""
     arguments = [str(_folder(course, exercise)), str(file), name, str(out), "--guess", guess]
+    for part in parts:
+        theirs = _module_file(course, part.exercise, part.chosen, out)
+        arguments += ["--part", f"{part.exercise.name}={theirs}:{','.join(part.names)}"]
     return _launch([*arguments, "--quick"] if quick else arguments)
 
 
 def experiment_named(course: Course, exercise: Exercise, name: str | None) -> tuple[str, str]:
     """An experiment's name and the question to guess at; the first one's without a name, UsageError for an unknown one."""
-    known = {entry["name"]: entry["guess"] for entry in _described(_folder(course, exercise))}
+    entry = _entry(course, exercise, name)
+    return entry["name"], entry["guess"]
+
+
+def _entry(course: Course, exercise: Exercise, name: str | None) -> dict[str, Any]:
+    known = {entry["name"]: entry for entry in _described(_folder(course, exercise))}
     wanted = next(iter(known)) if name is None else name
     if wanted not in known:
         raise UsageError(f"{exercise.name} has no experiment {wanted!r}.", f"There is: {', '.join(known)}.")
-    return wanted, known[wanted]
+    return known[wanted]
+
+
+# ---------------------------------------------------------------- --mine
+
+
+def own_parts(course: Course, exercise: Exercise, name: str | None, server: Server, say: Say = print) -> list[Parts]:
+    """The learner's own parts of other exercises that an experiment can use: those whose steps pass now.
+
+    Says which are theirs, which are PyTorch's, and why.
+    """
+    entry = _entry(course, exercise, name)
+    if not entry["parts"]:
+        say(f"--mine changes nothing here: {exercise.name} {entry['name']} uses no parts of other exercises.")
+        return []
+    found, missing = [], []
+    for wanted, steps in entry["parts"].items():
+        try:
+            parts, why = _passed_parts(course, wanted, steps, server)
+        except GraderError as problem:  # no such exercise here, no file, nothing that grades it
+            parts, why = None, {problem.message.rstrip("."): list(steps)}
+        found += [parts] if parts else []
+        missing += [f"{in_words(names)} ({reason})" for reason, names in why.items()]
+    yours = ", ".join(f"{in_words(part.names)} ({part.exercise.name})" for part in found)
+    say(f"Yours: {yours or 'none'}.")
+    if missing:
+        say(f"PyTorch's: {', '.join(missing)}.")
+    return found
+
+
+def _passed_parts(
+    course: Course, wanted: str, steps: Mapping[str, str], server: Server
+) -> tuple[Parts | None, dict[str, list[str]]]:
+    """The parts of one exercise whose steps pass; the others by the reason why they are not taken."""
+    exercise = course.find(wanted)
+    grading = Grading(course, exercise, server, lambda text: None)
+    chosen = grading.own()
+    report = grading.hurried().run(server, lambda session: session.grade(chosen.submission, chosen.label))
+    if report.status == "not_started":
+        return None, {f"{wanted} is not started": list(steps)}
+    if report.status == "broken":
+        return None, {f"{chosen.label} cannot be graded": list(steps)}
+    names, why = [], {}
+    for name, step in steps.items():
+        if has_passed(report, step):
+            names.append(name)
+        else:
+            why.setdefault(f"step {step} of {wanted} has not passed", []).append(name)
+    return (Parts(exercise, chosen, tuple(names)) if names else None), why
+
+
+def has_passed(report: Report, step: str) -> bool:
+    """Whether all checks of a step have passed."""
+    checks = [check for check in report.checks if check.step == step]
+    return bool(checks) and all(check.outcome == "passed" for check in checks)
+
+
+def in_words(names: Sequence[str]) -> str:
+    """One, two and three."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _folder(course: Course, exercise: Exercise) -> Path:
