@@ -1,6 +1,6 @@
 """What a check file imports. The fixtures ``student``, ``reference``, ``draw`` and ``rng`` come by name."""
 
-from grader.logic.asking import cast, gradients_of, parameter_count, set_weights, through, weights_of
+from grader.logic.asking import cast, cost_of, gradients_of, parameter_count, set_weights, through, weights_of
 from grader.logic.asserting import assert_close, assert_raises, assert_that, assert_unchanged
 from grader.logic.tensors import Tensor, tensor
 
@@ -11,6 +11,7 @@ __all__ = [
     "assert_that",
     "assert_unchanged",
     "cast",
+    "cost_of",
     "gradients_of",
     "parameter_count",
     "set_weights",
