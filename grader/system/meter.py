@@ -158,6 +158,7 @@ def _in_fork(task: Callable[[], bytes], signals: int, to_answer: int, others: tu
     try:
         for descriptor in others:
             os.close(descriptor)
+        _let_go_of_free_memory()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         gc.enable()
@@ -170,6 +171,14 @@ def _in_fork(task: Callable[[], bytes], signals: int, to_answer: int, others: tu
         os.read(signals, 1)  # which comes when this process has been read, or never
     finally:
         os._exit(0)
+
+
+def _let_go_of_free_memory() -> None:
+    """What this process had freed and its allocator kept would be used first, and no peak be seen."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _exactly(descriptor: int, count: int, deadline: float) -> bytes:
