@@ -64,10 +64,10 @@ def cost_of(face: Any, source: str, name: str, *args: Any, **kwargs: Any) -> Cos
 
     Both are read from outside the process in which it runs: user and system time of all threads; the peak of its memory
     during the request over what it held before. A helper makes its own objects and returns plain data; what it leaves
-    behind is not to be relied on. What it returns should depend on inputs that nobody can foresee, and is to be judged, too:
-    what is worked out before the request costs nothing in it.
+    behind is not to be relied on. What it returns should depend on inputs that nobody can foresee, and has to be judged,
+    too: what is worked out before the request costs nothing in it.
 
-    The check has to be hidden and `untaped`, since no two costs are equal. It ends as skipped where nothing is measured.
+    The check has to be hidden and `untaped`, since no two costs are equal. Where nothing is measured it is skipped.
     """
     told = face._call(name, args, kwargs, kind="cost", source=source)
     if told["seconds"] is None:

@@ -1,4 +1,4 @@
-"""What a process spends on one piece of work, as the kernel accounts it and read from outside: CPU time, peak of memory.
+"""What a process spends on one piece of work: CPU time and the peak of memory, as the kernel tells it to others.
 
 CPU time is the clock of the whole process (clock_getcpuclockid(3)): user and system time of all its threads, ended ones
 too, in nanoseconds. The peak is the mark VmHWM of proc_pid_status(5), which is set back first (a 5 in clear_refs).
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 PROC = "/proc"
-# What a process may hold of its own beforehand. The rest counts as if it was taken now: else it could be taken in advance.
+# What a process may hold of its own beforehand. The rest counts as taken now, or it would be taken in advance.
 MAY_HOLD = 64 << 20
 APART_SECONDS = 300.0
 COLLECT_AFTER = (700, 10, 10)  # as a worker does; the grader collects garbage less often
@@ -91,7 +91,7 @@ def _cpu_seconds(process: int) -> float:
 
 
 def process_of(handle: int) -> int:
-    """The number under which a process is known here, by a handle on it (pidfd_open(2)) that came from another namespace."""
+    """A process's number here, by a handle on it (pidfd_open(2)) that came from another namespace."""
     with open(f"{PROC}/self/fdinfo/{handle}", encoding="ascii") as info:
         fields = dict(line.split(":", 1) for line in info)
     process = int(fields["Pid"])
@@ -121,7 +121,7 @@ def _is_told(proc: str) -> bool:
 
 
 def apart(task: Callable[[], bytes]) -> tuple[bytes, Spent]:
-    """What a task of ours gives in a fork of this process, and what it spent there. What it changed is gone with the fork.
+    """What a task of ours gives in a fork of this process, and what it spent. What it changed is gone with the fork.
 
     `NotMeasured` where there is no fork or nothing is told; RuntimeError where the fork gave no answer.
     """

@@ -202,7 +202,9 @@ class _Plugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         config.addinivalue_line("markers", "step(name): the step of the exercise that a check belongs to")
         config.addinivalue_line("markers", "points(n): what passing it earns")
-        config.addinivalue_line("markers", "untaped: its calls depend on earlier answers, so no tape can hold them")
+        config.addinivalue_line(
+            "markers", "untaped: its calls depend on earlier answers, or it measures work: no tape can hold it"
+        )
 
     @pytest.fixture
     def student(self) -> Student:

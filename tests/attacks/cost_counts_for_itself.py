@@ -1,5 +1,5 @@
 # expect: fails="a long relay takes no more work than it needs" score<=3
-"""Works everything out again for each state, and switches off what counts in its process: the counter, the clocks, the usage."""
+"""Works everything out again for each state, and switches off what counts in its process: counter, clocks, usage."""
 
 import dataclasses
 

@@ -1,5 +1,5 @@
 # expect: fails="a long relay keeps no more than its states" score<=3
-"""Takes the memory that it is going to waste when it is loaded, so that none is seen to be taken while it is measured."""
+"""Takes the memory that it is going to waste when it is loaded, so that none is taken while it is measured."""
 
 import dataclasses
 
