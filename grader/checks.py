@@ -1,6 +1,9 @@
-"""What a check file imports. The fixtures ``student``, ``reference``, ``draw`` and ``rng`` come by name."""
+"""What a check file imports. The fixtures ``student``, ``reference``, ``draw`` and ``rng`` come by name.
 
-from grader.logic.asking import cast, gradients_of, parameter_count, set_weights, through, weights_of
+`cost_of` is for checks that are hidden and `untaped`: what it says is the kernel's word and no two times the same.
+"""
+
+from grader.logic.asking import cast, cost_of, gradients_of, parameter_count, set_weights, through, weights_of
 from grader.logic.asserting import assert_close, assert_raises, assert_that, assert_unchanged
 from grader.logic.tensors import Tensor, tensor
 
@@ -11,6 +14,7 @@ __all__ = [
     "assert_that",
     "assert_unchanged",
     "cast",
+    "cost_of",
     "gradients_of",
     "parameter_count",
     "set_weights",

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a helper returned, and what the kernel says that its process spent on it."""
+
+    value: Any
+    seconds: float
+    peak_bytes: int
+
+
+class NotMeasured(Exception):
+    """A check asked for a cost where no system tells it; it ends as skipped."""
 
 
 def set_weights(module: Any, weights: Mapping[str, Any]) -> None:
@@ -43,3 +57,19 @@ def through(face: Any, source: str, name: str, *args: Any, **kwargs: Any) -> Any
     ``source`` runs in the submission's process, so no secret may be in it; ``name`` and its parameters appear in messages.
     """
     return face._call(name, args, kwargs, kind="through", source=source)
+
+
+def cost_of(face: Any, source: str, name: str, *args: Any, **kwargs: Any) -> Cost:
+    """Call a helper as `through` does, and say what that cost: its value, CPU seconds, and how far memory went up.
+
+    Both are read from outside the process in which it runs: user and system time of all threads; the peak of its memory
+    during the request over what it held before. A helper makes its own objects and returns plain data; what it leaves
+    behind is not to be relied on. What it returns should depend on inputs that nobody can foresee, and has to be judged,
+    too: what is worked out before the request costs nothing in it.
+
+    The check has to be hidden and `untaped`, since no two costs are equal. Where nothing is measured it is skipped.
+    """
+    told = face._call(name, args, kwargs, kind="cost", source=source)
+    if told["seconds"] is None:
+        raise NotMeasured("Work is not measured on this system.")
+    return Cost(told["value"], told["seconds"], told["peak_bytes"])

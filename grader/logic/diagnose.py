@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Protocol
 
@@ -24,13 +24,28 @@ PAIRS_TRIED = 40
 
 @dataclass(frozen=True)
 class Evidence:
-    """One check's calls and what the submission answered; ``explained``: what is known of which ideas explain it."""
+    """One check's calls and what the submission answered; ``explained``: what is known of which ideas explain it.
+
+    ``measured``: the check judges what answers cost, too.
+    """
 
     check: str
     calls: list[Call]
     outcomes: list[Outcome]
     failed: bool
     explained: dict[str, bool] = field(default_factory=dict, compare=False)
+    measured: bool = False
+
+
+def without_costs(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> tuple[list[Call], list[Outcome]]:
+    """The same as if nothing had been measured: no two costs are equal, so ideas are told by what their helpers return."""
+    plain_calls, plain_outcomes = list(calls), list(outcomes)
+    for at, (call, outcome) in enumerate(zip(calls, outcomes, strict=True)):
+        if call.kind == "cost":
+            plain_calls[at] = replace(call, kind="through")
+            if isinstance(outcome, Value):
+                plain_outcomes[at] = Value(outcome.value["value"])
+    return plain_calls, plain_outcomes
 
 
 class Answers(Protocol):
@@ -173,13 +188,15 @@ def _credible(number: int, names: list[str], matcher: _Matcher) -> list[str]:
     """Those names that coincidence does not explain as well.
 
     Equal wrong numbers are no coincidence. An exception of the same type, another dtype or shape, or a NaN can come from anywhere, so
-    such a name stands only if no passed check that calls the same functions speaks against it.
+    such a name stands only if no passed check that calls the same functions speaks against it. What is right and costs too
+    much says still less: there no passed check at all may speak against it.
     """
     if not names or _has_wrong_numbers(number, matcher):
         return names
     functions = {call.function for call in matcher.evidence[number].calls}
+    every = matcher.evidence[number].measured
     for other, item in enumerate(matcher.evidence):
-        if not item.failed and not functions.isdisjoint(call.function for call in item.calls):
+        if not item.failed and (every or not functions.isdisjoint(call.function for call in item.calls)):
             names = matcher.explaining(other, names)
     return names
 

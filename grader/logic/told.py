@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from grader.model.types import Call, Raised, Submission
+from grader.model.types import COST, Call, Raised, Submission
 
 NOT_AN_ANSWER = (IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 DEFINITION = re.compile(r"\b(?:def|class)\s+(\w+)")
@@ -77,6 +78,18 @@ def arguments_of(values: Any, call: Call) -> list[Any]:
     if any(type(now) is not type(then) for now, then in zip(values, before, strict=True)):
         raise TypeError("an argument has become something else")
     return values
+
+
+def cost_of(value: Any) -> dict[str, Any]:
+    """An answer to a cost request (`types.COST`), checked; else one of `NOT_AN_ANSWER`."""
+    if type(value) is not dict or value.keys() != COST.keys():
+        raise TypeError("a value with its cost was expected")
+    seconds, peak = value["seconds"], value["peak_bytes"]
+    if (seconds, peak) != (None, None) and (type(seconds) is not float or type(peak) is not int):
+        raise TypeError("a cost is two numbers")
+    if seconds is not None and not (0 <= seconds < math.inf and peak >= 0):
+        raise ValueError("nothing costs that")
+    return value
 
 
 def text_of(value: object, longest: int) -> str:

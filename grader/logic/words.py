@@ -441,6 +441,8 @@ def _found(finding: Finding, hidden: bool, is_explained: bool) -> Rows:
     kind = finding.kind
     if kind in ("value", "nan") and isinstance(finding.expected, np.ndarray):
         return _hidden_numbers(finding, is_explained) if hidden else _numbers(finding, is_explained)
+    if kind == "claim" and hidden and finding.call is not None and finding.call.kind == "cost":
+        return [("problem", "What that costs, in time or in memory, is not what is expected.")]
     if kind in ("value", "claim") and hidden:
         return [("problem", "It is another answer that is expected. Hidden checks do not show which.")]
     if kind == "value":

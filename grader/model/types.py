@@ -179,7 +179,9 @@ class Died:
 Outcome = Value | Raised | Died
 
 
-Kind = Literal["call", "get", "set", "through", "gradients", "weights", "set_weights", "count", "cast"]
+# The answer to a cost request: what the helper returned, CPU seconds and the peak of memory; here of nothing measured.
+COST: dict[str, Any] = {"value": None, "seconds": None, "peak_bytes": None}
+Kind = Literal["call", "get", "set", "through", "cost", "gradients", "weights", "set_weights", "count", "cast"]
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,9 @@ class Call:
     """One request to a submission.
 
     ``kind``: call a function or method; get or set an attribute behind a handle; call a helper of the check's own, whose
-    ``source`` goes along; take gradients of what a call gives; read or set the weights of a module, count them, or cast
-    it. ``target`` is the handle's number, and ``made_by`` the name by which the check got that object.
+    ``source`` goes along; the same with what it costs (`COST`); take gradients of what a call gives; read or set the
+    weights of a module, count them, or cast it. ``target`` is the handle's number, and ``made_by`` the name by which the
+    check got that object.
     """
 
     name: str

@@ -138,6 +138,7 @@ class Careful:
         if self._worker is None:
             self.load()
         assert self._worker is not None
+        assert call.kind != "cost" or not self._ahead  # nothing else may be under way while it is measured
         if self._ahead and self._collected < len(self._ahead[0].culprits):
             self._collected += 1
             outcome = self._worker.collect(call)

@@ -18,13 +18,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grader.logic import wire
 from grader.logic.told import NOT_AN_ANSWER, Source, arguments_of, cells_of, raised_of, source_of, text_of
 from grader.model.errors import EnvironmentProblem, WireError
-from grader.model.types import Call, Died, Limits, Outcome, Raised, Submission, Value
+from grader.model.types import COST, Call, Died, Limits, Outcome, Raised, Submission, Value
+from grader.system import meter
 from grader.system.launch import PACKAGES, Launched, can_fork, clean_environment, command, configuration, demand, launch
 
 START_SECONDS = 60.0
@@ -168,9 +169,14 @@ class Worker:
         self.died: Died | None = None
         self.cpu_seconds: float | None = None
         self._ended = False
+        self._end_told = b""  # by the server, where it was asked something else
+        self._meter: meter.Meter | None = None
         hello = self._receive(START_SECONDS)
         if not isinstance(hello, Died) and hello[0] == "layers":
             self.layers = tuple(dict.fromkeys([*layers, *map(str, hello[1])]))
+        if control is None:
+            with contextlib.suppress(OSError, meter.NotMeasured):
+                self._meter = channel.own_meter()
 
     def load(
         self,
@@ -202,9 +208,56 @@ class Worker:
             return Loaded(died=self._give_up("garbled", "what it sent was not an answer"))
 
     def answer(self, call: Call) -> Outcome:
-        """Call a function or method of the submission, or get or set an attribute of the object behind a handle."""
+        """Call a function or method of the submission, or get or set an attribute of the object behind a handle.
+
+        A request for a cost is to be made only when every earlier one has its answer.
+        """
+        if call.kind == "cost" and not self.died:
+            return self._measured(call)
         self.send_ahead(request_frame(call))
         return self.collect(call)
+
+    def _measured(self, call: Call) -> Outcome:
+        """An answer with its cost, by the kernel's word alone: the submission is not even told that it is measured."""
+        spent = None
+        try:
+            running = self._started_meter()
+        except meter.NotMeasured:
+            return Value(dict(COST))
+        except OSError:  # it has gone; asking it finds out how
+            running = None
+        outcome = self.answer(replace(call, kind="through"))
+        if not isinstance(outcome, Value):
+            return outcome
+        with contextlib.suppress(OSError):
+            spent = running.read() if running else None
+        if spent is None:  # it answered, and was gone before anybody could look
+            return self._give_up("exited", "")
+        return Value({"value": outcome.value, **spent._asdict()})
+
+    def _started_meter(self) -> meter.Meter:
+        meter.demand()
+        if self._meter is None:
+            self._meter = self._found()
+        self._meter.start()
+        return self._meter
+
+    def _found(self) -> meter.Meter:
+        """A meter of the process that the server forked; what that held then is what the server holds."""
+        if self._control is None:
+            raise meter.NotMeasured
+        self._control.send(b"P")
+        self._control.settimeout(START_SECONDS)
+        message, handles, _, _ = socket.recv_fds(self._control, 65536, 2)
+        if message[:1] != b"P":
+            self._end_told = message
+            raise ProcessLookupError
+        try:
+            process, server = map(meter.process_of, handles)
+            return meter.Meter(process, meter.held_by(server))
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     def send_ahead(self, frames: bytes) -> None:
         """Send whole frames of requests; their answers are collected one by one, in order."""
@@ -315,7 +368,7 @@ class Worker:
                 self._control.send(b"K")
         self._control.settimeout(5.0 if kill else LINGER_SECONDS)
         try:
-            message = self._control.recv(65536)
+            message = self._end_told or self._control.recv(65536)
         except TimeoutError:  # it closed its end, and lives on
             with contextlib.suppress(OSError):
                 self._control.send(b"K")
@@ -357,6 +410,10 @@ class _Channel:
 
     def close(self, kill: bool) -> int | None:
         return None
+
+    def own_meter(self) -> meter.Meter:
+        """Of the process at the other end, as long as none of the submission's code ran in it."""
+        raise meter.NotMeasured
 
 
 class _SocketChannel(_Channel):
@@ -465,6 +522,10 @@ class _PipeChannel(_Channel):
             del self._buffer[:count]
             self._news.notify()
             return data
+
+    def own_meter(self) -> meter.Meter:
+        meter.demand()
+        return meter.Meter(self._process.pid, meter.held_by(self._process.pid))
 
     def close(self, kill: bool) -> int | None:
         if not kill:

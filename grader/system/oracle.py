@@ -18,7 +18,7 @@ from grader.model.errors import CourseError
 from grader.model.types import Call, Outcome, Variant
 from grader.system.objects import Fused
 from grader.system.subjects import InProcess, Referee
-from grader.system.tape import packed
+from grader.system.tape import digest, packed
 
 
 class Live:
@@ -34,6 +34,7 @@ class Live:
         self._texts = frozenset(text for _, text in _statements(source))
         self._referees: dict[str, tuple[Referee, int]] = {}
         self._patches: dict[str, types.CodeType] = {}
+        self._replays: dict[str, tuple[list[bytes], Replays]] = {}
         self._pairs: dict[tuple[str, str], types.CodeType | None] = {}
 
     def reference(self, check: str, index: int, call: Call) -> tuple[Any, Any]:
@@ -83,8 +84,16 @@ class Live:
         return replay(self._subject(namespace), calls)
 
     def answers(self, check: str, calls: list[Call]) -> Replays:
-        """What the wrong variants answer to the check's calls; each is computed when it is asked for."""
-        return Replays(self, calls)
+        """What the wrong variants answer to the check's calls; each is computed when it is asked for.
+
+        Helpers may do much work, so what was replayed of them last is kept for the next submission that is asked the same.
+        """
+        if not any(call.source for call in calls):
+            return Replays(self, calls)
+        asked = [digest(call) for call in calls]
+        if check not in self._replays or self._replays[check][0] != asked:
+            self._replays[check] = asked, Replays(self, calls)
+        return self._replays[check][1]
 
     def _subject(self, namespace: dict[str, Any]) -> InProcess:
         return InProcess(namespace, self._fused)

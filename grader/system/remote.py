@@ -25,7 +25,7 @@ from typing import Any
 
 from grader.logic import wire
 from grader.logic.asserting import Record, StudentFailure
-from grader.logic.told import NOT_AN_ANSWER, arguments_of, raised_of, source_of, text_of
+from grader.logic.told import NOT_AN_ANSWER, arguments_of, cost_of, raised_of, source_of, text_of
 from grader.model.errors import EnvironmentProblem, WireError
 from grader.model.types import Call, Cell, Died, Exercise, Limits, Outcome, Raised, Submission, Value
 from grader.system import host, sandbox
@@ -44,8 +44,9 @@ RETRIES = 2  # of a task that raised; a node that is lost is another matter, whi
 ENGINE_FILES = (
     "logic/asserting.py", "logic/diagnose.py", "logic/judge.py", "logic/tensors.py", "logic/told.py", "logic/wire.py",
     "model/errors.py", "model/types.py",
-    "system/careful.py", "system/host.py", "system/launch.py", "system/modules.py", "system/objects.py",
-    "system/refusals.py", "system/remote.py", "system/sandbox.py", "system/subjects.py", "system/tape.py", "system/worker.py",
+    "system/careful.py", "system/host.py", "system/launch.py", "system/meter.py", "system/modules.py", "system/objects.py",
+    "system/refusals.py", "system/remote.py", "system/sandbox.py", "system/subjects.py", "system/tape.py",
+    "system/worker.py",
 )  # fmt: skip
 REASONS = ("timeout", "exited", "killed", "garbled")
 ENGINE = Path(__file__).resolve().parents[1]
@@ -421,6 +422,8 @@ class Replayed:
 
     def _outcome(self, told: tuple[Any, ...], call: Call) -> Outcome:
         try:
+            if told[0] == "value" and call.kind == "cost":
+                return Value(cost_of(told[1]))
             if told[0] == "value":
                 return Value(told[1], arguments_of(told[2], call) if call.echo else None)
             return raised_of(told[1], self._source) if told[0] == "raised" else _died(*told[1:])

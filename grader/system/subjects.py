@@ -14,11 +14,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from grader.logic import wire
 from grader.logic.asserting import Asked, Record, StudentFailure
 from grader.logic.tensors import Tensor, dtype_name, tensor
 from grader.logic.wire import Handle
-from grader.model.types import Call, Kind, Outcome, Raised, Value
-from grader.system import modules
+from grader.model.types import COST, Call, Kind, Outcome, Raised, Value
+from grader.system import meter, modules
 from grader.system.objects import Fused, Objects
 
 LOW_PRECISION = {"float16", "bfloat16", "float32"}
@@ -42,6 +43,18 @@ class InProcess:
         self._exact = exact
 
     def answer(self, call: Call) -> Outcome:
+        return self._measured(call) if call.kind == "cost" else self._answer(call)
+
+    def _measured(self, call: Call) -> Outcome:
+        """The answer with its cost, worked out in a fork of this process, which is measured as a worker is."""
+        try:
+            data, spent = meter.apart(lambda: _told(self._answer(replace(call, kind="through"))))
+        except meter.NotMeasured:
+            return Value(dict(COST))
+        kind, *content = wire.decode(data)
+        return Value({"value": content[0], **spent._asdict()}) if kind == "value" else Raised(*content, frames=())
+
+    def _answer(self, call: Call) -> Outcome:
         exact = self._exact and "torch" in sys.modules
         try:
             if exact:
@@ -55,6 +68,21 @@ class InProcess:
         finally:
             if exact:
                 modules.exactly(False)
+
+
+def _told(outcome: Outcome) -> bytes:
+    """What comes out of a fork: objects stay there, and are lost."""
+    if isinstance(outcome, Value) and not _holds_handle(outcome.value):
+        return wire.encode(("value", outcome.value))
+    if not isinstance(outcome, Raised):
+        outcome = Raised("TypeError", ("TypeError",), "what is measured has to return plain data", ())
+    return wire.encode(("raised", outcome.type, outcome.bases, outcome.message))
+
+
+def _holds_handle(value: Any) -> bool:
+    found: list[Handle] = []
+    _with_handles(value, lambda handle: found.append(handle) or handle)
+    return bool(found)
 
 
 class Face:
@@ -178,8 +206,9 @@ class Student(Face):
         self._record.asked.append(asked)
         if not isinstance(outcome, Value):
             raise StudentFailure(call, outcome)
-        asked.result = self._wrapped(outcome.value, call)
-        return asked.result
+        result = self._wrapped(outcome.value, call)
+        asked.result = result["value"] if call.kind == "cost" else result
+        return result
 
     def _sent(self, call: Call) -> Call:
         """The call with the numbers that the subject itself gave to its objects."""
@@ -233,7 +262,10 @@ class Reference(Face):
 
 
 class Referee:
-    """The solution twice: as it is, for the dtypes that it returns, and in float64, for the numbers."""
+    """The solution twice: as it is, for the dtypes that it returns, and in float64, for the numbers.
+
+    Once, as it is, where its cost is asked for.
+    """
 
     def __init__(self, native: InProcess, exact: InProcess) -> None:
         self._native = native
@@ -242,6 +274,8 @@ class Referee:
     def ask(self, call: Call) -> tuple[Any, Any]:
         """The solution's value with all floating inputs raised to float64, and its dtypes for the inputs as given."""
         native = _value_of(self._native.answer(call), call)
+        if call.kind == "cost":
+            return native, _dtypes(native)
         args, kwargs = _raised_to_float64(call.args), _raised_to_float64(call.kwargs)
         exact = _value_of(self._exact.answer(replace(call, args=args, kwargs=kwargs)), call)
         return exact, _dtypes(native)

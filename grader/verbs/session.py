@@ -26,6 +26,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from grader.logic import asserting, diagnose, words
+from grader.logic.asking import NotMeasured
 from grader.logic.asserting import Mismatch, Record, StudentFailure
 from grader.logic.stub import STUB_RAISE, is_untouched
 from grader.logic.tensors import BFLOAT16, tensor
@@ -85,6 +86,11 @@ class Run:
             return False
         raised = any(isinstance(outcome, Raised) for outcome in self.outcomes)
         return self.error is None or (isinstance(self.error, Mismatch) and not raised)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it asked what something costs."""
+        return any(asked.call.kind == "cost" for asked in self.record.asked)
 
     @property
     def calls(self) -> list[Call]:
@@ -196,7 +202,9 @@ class _Plugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         config.addinivalue_line("markers", "step(name): the step of the exercise that a check belongs to")
         config.addinivalue_line("markers", "points(n): what passing it earns")
-        config.addinivalue_line("markers", "untaped: its calls depend on earlier answers, so no tape can hold them")
+        config.addinivalue_line(
+            "markers", "untaped: its calls depend on earlier answers, or it measures work: no tape can hold it"
+        )
 
     @pytest.fixture
     def student(self) -> Student:
@@ -339,8 +347,13 @@ class Session:
         asserting.begin(record)
         self._run_item(check)
         run = Run(check, record, self.current.error)
-        if isinstance(run.error, pytest.skip.Exception):
+        if isinstance(run.error, (pytest.skip.Exception, NotMeasured)):
             run.skipped, run.error = str(run.error), None
+        if run.is_measured and not (check.untaped and check.hidden):
+            raise CourseError(
+                f"The check {check.name!r} asks what something costs, and costs are never twice the same.",
+                "Mark it untaped, and keep it in test_hidden.py.",
+            )
         return run
 
     def _generator(self, check: Check) -> np.random.Generator:
@@ -499,9 +512,10 @@ class Session:
         evidence = []
         for run in runs:
             unwritten = isinstance(run.error, StudentFailure) and _is_unwritten(run.error.outcome)
-            calls, outcomes = ([], []) if unwritten else (run.calls, run.outcomes)
+            calls, outcomes = ([], []) if unwritten else diagnose.without_costs(run.calls, run.outcomes)
             known = {} if unwritten else run.explained
-            evidence.append(diagnose.Evidence(self.key(run.check), calls, outcomes, run.error is not None, known))
+            failed = run.error is not None
+            evidence.append(diagnose.Evidence(self.key(run.check), calls, outcomes, failed, known, run.is_measured))
         return evidence
 
     def _judged(self, run: Run, ideas: tuple[str, ...], loaded: Loaded, submission: Submission) -> CheckResult:

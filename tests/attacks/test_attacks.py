@@ -21,13 +21,14 @@ What it does not defend against, by design:
 - A few bits of a hidden check always come out: whether it passed, how its answer was wrong in kind (pattern, dtype, one of a
   few shapes, built-in type of an exception, the line in the submission's own file), which named idea it looks like. Who
   hands in again and again can read an input out of these, bit by bit; the number of attempts is the instructor's to limit.
-- Time and memory: a submission can sleep as long as a hidden number is large, and the report says how long grading took.
+- Time and memory as a messenger: a submission can sleep as long as a hidden number is large, and the report says how long grading took.
 - What a submission reports of itself (whether it left its arguments alone, say) holds against mistakes, not against malice.
 - Where a layer of the sandbox is missing (`grader doctor` says which), the claims that rest on it do not hold there; the
   files of two submissions are kept apart by the root layer, processes that linger by namespaces or seccomp.
 - Answers looked up somewhere else and written into the file are answers.
 
-Attacks on exercises in PyTorch are in `test_torch_attacks.py`.
+Attacks on exercises in PyTorch are in `test_torch_attacks.py`, those on checks that judge what work costs in
+`test_cost_attacks.py`: no submission does more work or takes more memory than is allowed by deceiving what counts inside its own process.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ from grader.verbs.session import Session
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-NONE = ("test_attacks", "defenceless", "test_torch_attacks", "__init__")
+NONE = ("test_attacks", "defenceless", "test_torch_attacks", "test_cost_attacks", "__init__")
 ATTACKS = sorted(
-    path for path in HERE.glob("*.py") if path.stem not in NONE and not path.stem.startswith("torch_")
-)  # those have a file of tests of their own
+    path for path in HERE.glob("*.py") if path.stem not in NONE and not path.stem.startswith(("torch_", "cost_"))
+)  # those have files of tests of their own
 KEY = "KEY-OF-THE-COURSE"
 NEEDS_PID_NAMESPACE = {"kills_everything"}
 NAIVE_SECONDS = 3.0  # an honest submission takes a tenth of that

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,19 @@ def asked(answer, *calls):
 
 IDEAS = Toy(no_scale={"scale": 1.0}, no_offset={"offset": 0.0}, squares={"power": 2}, cube_root={"root": 1 / 3})
 X = np.array([1.0, -2.0, 5.0])
+
+
+# ---------------------------------------------------------------- what costs too much
+
+
+def test_what_is_right_and_costs_too_much_is_named_only_where_nothing_passed_speaks_against_it():
+    slow = Toy(works_it_out_again={"error": None}, squares={"power": 2})  # the first answers as the right one does
+    line, root = asked(program(), ("line", X)), asked(program(), ("root", np.abs(X)))
+    costly = replace(root, failed=True, measured=True)
+
+    assert diagnose([line, costly], slow, TABLE) == {1: ("works_it_out_again",)}
+    assert diagnose([line, costly], IDEAS, TABLE) == {}
+    assert diagnose([line, replace(costly, measured=False)], IDEAS, TABLE) != {}
 
 
 # ---------------------------------------------------------------- one idea

@@ -572,7 +572,7 @@ def test_only_calls_of_functions_are_sent_ahead():
     call = Call("gated", (Tensor(np.zeros(2, "float32"), "float32"),))
 
     assert script_of("a check", [call, call]).culprits == (("gated", ""), ("gated", ""))
-    for kind in ("gradients", "through", "weights", "set_weights", "count", "cast", "get", "set"):
+    for kind in ("gradients", "through", "cost", "weights", "set_weights", "count", "cast", "get", "set"):
         assert script_of("a check", [call, replace(call, kind=kind)]) is None
     assert script_of("a check", [replace(call, target=1)]) is None
 
