@@ -73,7 +73,10 @@ def diagnose(evidence: Sequence[Evidence], oracle: Any, tolerances: Mapping[str,
     if not failed:
         return {}
     matcher = _Matcher(evidence, oracle, tolerances)
-    singles = {number: _credible(number, matcher.explaining(number, oracle.wrong), matcher) for number in failed}
+    singles = {}
+    for number in failed:
+        names = [name for name in matcher.explaining(number, oracle.wrong) if matcher.can_fail(number, name)]
+        singles[number] = _credible(number, names, matcher)
     named: dict[int, tuple[str, ...]] = {}
     ranking = _ranking(singles, matcher, len(evidence))
     for number, names in singles.items():
@@ -120,6 +123,17 @@ class _Matcher:
             known.update(dict.fromkeys(left, False))
             known.update(dict.fromkeys(self._explaining(number, left), True))
         return [name for name in names if known[name]]
+
+    def can_fail(self, number: int, name: str) -> bool:
+        """Whether the idea may fail a check at all: what answers as the solution does cannot, except by what it costs.
+
+        Without this, numbers that only a check stricter than the table finds wrong would look like any idea of another step.
+        """
+        item, answers = self.evidence[number], self.answers(number)
+        if answers is None or item.measured:
+            return True
+        everywhere = range(len(item.outcomes))
+        return any(answers.number(name, at) != answers.number(SOLUTION, at) for at in everywhere)
 
     def _explaining(self, number: int, left: list[str]) -> list[str]:
         item = self.evidence[number]

@@ -234,6 +234,28 @@ def test_when_the_time_for_pairs_is_spent_nothing_is_said(monkeypatch):
 ERRORS = Toy(looks_in_vain={"error": KEY_ERROR}, no_scale={"scale": 1.0})
 
 
+def test_an_idea_that_answers_as_the_solution_does_explains_no_failure():
+    class Alike(ToyAnswers):
+        """Numbers as a tape gives them: one number, one answer."""
+
+        def number(self, variant, position):
+            answer = self.answer((variant, position)).value.tobytes()
+            return (
+                (SOLUTION, position)
+                if answer == self.answer((SOLUTION, position)).value.tobytes()
+                else (variant, position)
+            )
+
+    toy = Toy(wrong_root={"root": 0.25})
+    toy.answers = lambda check, calls: Alike(toy, calls)
+    x = np.array([1.0, 2.0])
+    off_by_little = Value(RIGHT["scale"] * x + RIGHT["offset"] + 1e-11)  # the check is stricter than the table
+
+    found = diagnose([Evidence("strict", [Call("line", (x,))], [off_by_little], failed=True)], toy, TABLE)
+
+    assert found == {}
+
+
 def test_an_exception_is_an_answer():
     submission = program(error=Raised("KeyError", ("KeyError", "LookupError", "Exception"), "other words", ()))
 
