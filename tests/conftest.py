@@ -1,6 +1,13 @@
 """How the tests are shared out among processes (`-n 2 --dist loadgroup`)."""
 
+import os
+
 import pytest
+
+# One thread, as in a worker: threads that wait for work spend processor time, which tests of costs compare. numpy reads
+# this once, when it is loaded.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook

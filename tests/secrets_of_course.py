@@ -63,7 +63,7 @@ def secrets_of(course, exercise):
     for variant in sources.variants:
         for text in (*(edit.put for edit in variant.edits), variant.replace):
             add("variant", variant.name, text)
-    for path in sorted(sources.folder.glob("rewrites/*")):
+    for path in sorted(path for path in sources.folder.glob("rewrites/*") if path.is_file()):
         add("rewrite", path.name, path.read_text(encoding="utf-8"))
     for name in exercise.besides:
         add("beside", name, sources.text(name))
